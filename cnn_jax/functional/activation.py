@@ -1,0 +1,97 @@
+"""Activation: what a unit makes of its sum, place by place.
+
+Any shape is allowed, and kept. Half-width floats come out as they went in.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cnn_jax.functional.door import floating
+
+
+def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Swaps every negative value for 0.
+
+        relu(x) = max(x, 0)
+
+    At the kink we take ∇relu(0) = 0. NaN stays NaN.
+
+    Args:
+        x: Feature maps.
+
+    Returns:
+        Maps of the same size, without negative values.
+
+    Raises:
+        TypeError: If `x` is not floating point.
+
+    Example:
+        >>> relu(jnp.array([-1.0, 0.0, 0.5]))
+        Array([0. , 0. , 0.5], dtype=float32)
+
+    Source:
+        Nair & Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines",
+        2010.
+    """
+    (x,) = floating(x=x)
+    return jnp.where(x <= 0, jnp.zeros_like(x), x)
+
+
+def tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Squashes every value into −1 … 1.
+
+        tanh(x) = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)
+
+    Args:
+        x: Feature maps.
+
+    Returns:
+        Maps of the same size, with values between −1 and 1.
+
+    Raises:
+        TypeError: If `x` is not floating point.
+
+    Example:
+        >>> tanh(jnp.array([-20.0, 0.0, 20.0]))
+        Array([-1.,  0.,  1.], dtype=float32)
+
+    Source:
+        LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document
+        recognition", 1998, whose units are scaled hyperbolic tangents.
+    """
+    (x,) = floating(x=x)
+    return jnp.tanh(x)
+
+
+def softmax(x: Float[Array, "*shape"], *, axis: int = -1) -> Float[Array, "*shape"]:
+    """Turns votes into probabilities: positive, with sum 1.
+
+        softmax(x)[j] = exp(x[j]) / Σ exp(x[k])
+
+    The largest vote is taken off first, which changes nothing but keeps exp in range.
+
+    Args:
+        x: Votes.
+        axis: Where the votes for the classes lie.
+
+    Returns:
+        Probabilities of the same shape.
+
+    Raises:
+        TypeError: If `x` is not floating point.
+        ValueError: If `x` has no axis `axis`.
+
+    Example:
+        >>> softmax(jnp.array([0.0, jnp.log(3.0)])).round(2)
+        Array([0.25, 0.75], dtype=float32)
+
+    Source:
+        Bridle, "Probabilistic Interpretation of Feedforward Classification Network
+        Outputs, with Relationships to Statistical Pattern Recognition", 1990.
+    """
+    (x,) = floating(x=x)
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"`axis` is {axis}, but `x` has {x.ndim} axes.")
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return jax.nn.softmax(wide, axis=axis).astype(x.dtype)

@@ -1,0 +1,249 @@
+"""Convolution: the same small dot product, taken at every place.
+
+Arrays are channels-last: `(*batch, *spatial, channels)`, with 1, 2 or 3 spatial axes
+for signals, pictures and volumes, as many as the kernel's window has. Any number of
+leading batch axes is allowed, none included.
+"""
+
+from typing import Literal
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from cnn_jax import lowering
+from cnn_jax.functional.door import PerAxis, floating, one_batch, per_axis, whole
+from cnn_jax.functional.padding import Padding, PaddingMode, as_pads, check_mode, pad
+from cnn_jax.lowering import Geometry
+
+
+def conv(
+    x: Float[Array, "... in_channels"],
+    kernel: Float[Array, "*window group_channels out_channels"],
+    bias: Float[Array, " out_channels"] | None = None,
+    *,
+    stride: PerAxis = 1,
+    padding: Padding = "valid",
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    method: str = "auto",
+    precision: lax.PrecisionLike = None,
+) -> Float[Array, "... out_channels"]:
+    """Slides `kernel` over `x`, taking one dot product per place and kernel.
+
+    Deep learning's convolution is cross-correlation: the kernel is not flipped. With
+    stride s, dilation d and p places before each axis, summing over taps u and channels
+    c,
+
+        out[i, o] = bias[o] + Σ kernel[u, c, o] · x[i·s + u·d − p, c]
+
+    where i and u run over 1, 2 or 3 axes, as many as `kernel` has besides its last two.
+    An axis of n places under k taps leaves ⌊(n + pads − d·(k − 1) − 1) / s⌋ + 1.
+
+    Args:
+        x: Signals, pictures or volumes, or the feature maps of an earlier layer.
+        kernel: The taps. `group_channels` is `in_channels / groups`.
+        bias: Added to every place of its channel.
+        stride: Places from one dot product to the next.
+        padding: Places added around `x`: `"valid"` adds none, `"same"` keeps the size
+            at stride 1, numbers say how many, per axis or per side.
+        dilation: Places from one tap to the next.
+        groups: Blocks of channels that do not see each other; `in_channels` of them
+            make the convolution depthwise.
+        padding_mode: What stands in the added places; see `pad`.
+        method: Which formulation computes it: `"auto"`, `"xla"` or `"im2col"`.
+        precision: Of the products, as `jax.lax.conv_general_dilated` takes it.
+
+    Returns:
+        One feature map per kernel.
+
+    Raises:
+        TypeError: If `x` has fewer axes than the kernel's window and one for channels,
+            or an array is not floating point, or of another dtype than `x`.
+        ValueError: If the channels of `x` do not split into `groups` blocks of
+            `group_channels`, or `out_channels` does not split into `groups`, or the
+            window is larger than `x` with its padding, or an option is out of range.
+
+    Example:
+        >>> diagonal, box = jnp.eye(4)[..., None], jnp.ones((3, 3, 1, 1))
+        >>> conv(diagonal, box)[..., 0]
+        Array([[3., 2.],
+               [2., 3.]], dtype=float32)
+
+    Source:
+        Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016,
+        arXiv:1603.07285, relationships 6 and 15.
+    """
+    arrays = {"x": x, "kernel": kernel} | ({} if bias is None else {"bias": bias})
+    x, kernel, *_ = floating(**arrays)
+    axes = _window_axes(kernel)
+    flat, batch = one_batch(x, axes)
+    windows = Geometry(
+        size=flat.shape[1:-1],
+        window=kernel.shape[:-2],
+        stride=per_axis(stride, axes, "stride"),
+        pads=(),
+        dilation=per_axis(dilation, axes, "dilation"),
+        groups=whole(groups, "groups", least=1),
+    )
+    windows = windows._replace(pads=as_pads(padding, windows))
+    _check_channels(x, kernel, bias, windows.groups)
+    check_fit(windows)
+    check_mode("padding_mode", padding_mode)
+    _check_method(method)
+    if padding_mode != "zeros":
+        flat = pad(flat, windows.pads, mode=padding_mode)
+        windows = windows._replace(size=flat.shape[1:-1], pads=((0, 0),) * axes)
+
+    out = lowering.conv(
+        flat, kernel, geometry=windows, method=method, precision=precision
+    )
+    out = out.reshape(*batch, *out.shape[1:])
+    return out if bias is None else out + jnp.broadcast_to(bias, out.shape)
+
+
+def convolve(
+    x: Float[Array, "... in_channels"],
+    kernel: Float[Array, "*window in_channels out_channels"],
+    *,
+    mode: Literal["full", "same", "valid"] = "full",
+) -> Float[Array, "... out_channels"]:
+    """Convolves as mathematics does: with the kernel flipped.
+
+    Summing over taps u and channels c, with everything outside `x` zero,
+
+        out[i, o] = Σ kernel[u, c, o] · x[i − u, c]
+
+    which is `conv` with the kernel turned round on each spatial axis.
+
+    Args:
+        x: Signals, pictures or volumes.
+        kernel: What is rolled over them.
+        mode: Which i are returned, where n is the size of `x` and k that of the window:
+            `"full"` all n + k − 1 with any overlap; `"same"` the n in the middle of
+            those, from ⌊(k − 1) / 2⌋ on; `"valid"` the n − k + 1 with full overlap.
+
+    Returns:
+        One map per kernel.
+
+    Raises:
+        TypeError: As `conv`.
+        ValueError: As `conv`, or if the mode is unknown.
+
+    Example:
+        >>> x, kernel = jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, 10.0])
+        >>> convolve(x[:, None], kernel[:, None, None])[:, 0]
+        Array([ 1., 12., 23., 30.], dtype=float32)
+
+    Source:
+        SciPy, scipy.signal.convolve, whose modes these are.
+    """
+    (kernel,) = floating(kernel=kernel)
+    axes = _window_axes(kernel)
+    pads = {
+        "full": [(k - 1, k - 1) for k in kernel.shape[:axes]],
+        "same": [(k // 2, (k - 1) // 2) for k in kernel.shape[:axes]],
+        "valid": [(0, 0)] * axes,
+    }
+    if mode not in pads:
+        raise ValueError(f"`mode` is {mode!r}, but must be one of {list(pads)}.")
+    flipped = jnp.flip(kernel, axis=tuple(range(axes)))
+    return conv(x, flipped, padding=pads[mode])
+
+
+def match_feature(
+    image: Float[Array, "..."], feature: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """Tries a small picture at every place of a larger one.
+
+    The match at place i is the mean of pixel times pixel over the N pixels of
+    `feature`,
+
+        out[i] = 1/N · Σ feature[u] · image[i + u]
+
+    With pixels −1 and 1 it is 1 where all agree, −1 where none does, and 5/9 where two
+    of nine disagree. The feature slides along every axis it has; along channels, where
+    it is as long as the image, it has one place.
+
+    Args:
+        image: Pictures, with or without an axis for channels, and any number of leading
+            batch axes.
+        feature: A mini-image with as many axes as one picture, three at most besides
+            channels.
+
+    Returns:
+        The map of matches, an axis of n pixels under k leaving n − k + 1.
+
+    Raises:
+        TypeError: If `feature` has no axes or too many, or more than `image`.
+        ValueError: If `feature` is larger than `image` along an axis.
+
+    Example:
+        >>> x = 2 * jnp.eye(4) - 1
+        >>> match_feature(x, 2 * jnp.eye(3) - 1).round(2)
+        Array([[ 1.  , -0.11],
+               [-0.11,  1.  ]], dtype=float32)
+
+    Source:
+        Rohrer, "How Convolutional Neural Networks Work", 2016, "Convolution".
+    """
+    image, feature = floating(image=image, feature=feature)
+    if not 0 < feature.ndim <= image.ndim:
+        raise TypeError(
+            f"`feature` has {feature.ndim} axes, but `image` has {image.ndim}: the "
+            "feature needs one at least, and no more than the image."
+        )
+    # An axis on which the feature fits in one place only is summed like channels.
+    single = feature.ndim > 1 and feature.shape[-1] == image.shape[-1]
+    if not single:
+        image, feature = image[..., None], feature[..., None]
+    match = conv(image, feature[..., None]) / feature.size
+    return match if single else match[..., 0]
+
+
+def check_fit(windows: Geometry) -> None:
+    """Refuses a window that has no place to stand."""
+    for axis, places in enumerate(windows.places):
+        if places < 1:
+            span = windows.dilation[axis] * (windows.window[axis] - 1) + 1
+            room = windows.size[axis] + sum(windows.pads[axis])
+            raise ValueError(
+                f"`x` has {room} places along spatial axis {axis}, padding included, "
+                f"but the window spans {span}: use a smaller window or more padding."
+            )
+
+
+def _window_axes(kernel: Array) -> int:
+    axes = kernel.ndim - 2
+    if not 1 <= axes <= 3:
+        raise TypeError(
+            f"`kernel` has {kernel.ndim} axes, but needs 3, 4 or 5: "
+            "(*window, in_channels / groups, out_channels)."
+        )
+    return axes
+
+
+def _check_channels(x: Array, kernel: Array, bias: Array | None, groups: int) -> None:
+    *_, group_channels, out_channels = kernel.shape
+    if x.shape[-1] != groups * group_channels:
+        raise ValueError(
+            f"`x` has {x.shape[-1]} channels, but `kernel` reads {group_channels} in "
+            f"each of {groups} group(s), so it needs {groups * group_channels}."
+        )
+    if out_channels % groups:
+        raise ValueError(
+            f"`kernel` makes {out_channels} channels, which {groups} groups "
+            "cannot share equally."
+        )
+    if bias is not None and bias.shape != (out_channels,):
+        raise ValueError(
+            f"`bias` has shape {bias.shape}, but `kernel` makes {out_channels} "
+            f"channels, so it needs ({out_channels},)."
+        )
+
+
+def _check_method(method: str) -> None:
+    known = ["auto", *lowering.METHODS]
+    if method not in known:
+        raise ValueError(f"`method` is {method!r}, but must be one of {known}.")

@@ -1,0 +1,27 @@
+"""Convolution by XLA's own operation."""
+
+import jax
+from jax import lax
+
+from cnn_jax.lowering.geometry import Geometry
+
+
+def conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    geometry: Geometry,
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """The convolution of `[batch, *spatial, in]` with `[*window, in, out]`."""
+    places = "DHW"[-len(geometry.window) :]
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=geometry.stride,
+        padding=geometry.pads,
+        rhs_dilation=geometry.dilation,
+        dimension_numbers=(f"N{places}C", f"{places}IO", f"N{places}C"),
+        feature_group_count=geometry.groups,
+        precision=precision,
+    )

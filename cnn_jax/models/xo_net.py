@@ -1,0 +1,56 @@
+"""The network of the worked example: is this picture an X or an O?"""
+
+from flax import nnx
+
+import cnn_jax.functional as F  # noqa: N812
+from cnn_jax import nn
+
+
+def xo_net(
+    *,
+    size: int = 28,
+    features: tuple[int, int] = (8, 16),
+    window: int = 5,
+    classes: int = 2,
+    rngs: nnx.Rngs,
+) -> nn.Chain:
+    """Convolve, rectify, pool; once more; then every value votes.
+
+    Each convolution keeps the size of what it reads and each pooling halves it, rounded
+    up, so that a window that hangs over the edge still counts.
+
+    Args:
+        size: Height and width of the grey pictures.
+        features: How many features each convolution learns.
+        window: How many pixels a feature is wide and high.
+        classes: How many categories there are to vote for.
+        rngs: Its stream `params` gives the keys.
+
+    Returns:
+        A Chain from `(*batch, size, size, 1)` to `(*batch, classes)` votes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> net = xo_net(size=9, rngs=nnx.Rngs(0))
+        >>> net.run(jnp.zeros((9, 9, 1)), upto="pool2").shape
+        (3, 3, 16)
+
+    Source:
+        Rohrer, "How Convolutional Neural Networks Work", 2016.
+    """
+    left = -(-size // 4)
+    return nn.Chain(
+        {
+            "conv1": nn.Conv(
+                1, features[0], (window, window), padding="same", rngs=rngs
+            ),
+            "relu1": F.relu,
+            "pool1": nn.MaxPool((2, 2), ceil_mode=True),
+            "conv2": nn.Conv(
+                features[0], features[1], (window, window), padding="same", rngs=rngs
+            ),
+            "relu2": F.relu,
+            "pool2": nn.MaxPool((2, 2), ceil_mode=True),
+            "votes": nn.Dense((left, left, features[1]), classes, rngs=rngs),
+        }
+    )

@@ -1,0 +1,245 @@
+"""What a network is, stage by stage, without running it."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from cnn_jax.functional.padding import as_pads
+from cnn_jax.lowering import Geometry, conv_p
+from cnn_jax.nn.chain import Chain, Stage
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class Field(NamedTuple):
+    """The receptive field of a unit, per spatial axis, in pixels of the input.
+
+    `size` is how far a unit sees, `stride` the step from one unit's field to the next,
+    and `offset` the centre of the first unit's field, where 0 is the first pixel's
+    centre.
+    """
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: tuple[float, ...]
+
+
+class Row(NamedTuple):
+    """One stage. `field` is None where a unit sees the whole input."""
+
+    name: str
+    kind: str
+    volume: Any
+    parameters: int
+    multiply_adds: int
+    field: Field | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The stages of a network, and their sums."""
+
+    input_shape: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def multiply_adds(self) -> int:
+        """How many products are added up for one input."""
+        return sum(row.multiply_adds for row in self.rows)
+
+    def __rich__(self) -> "Table":
+        from rich.table import Table
+
+        table = Table(box=None, show_footer=True, pad_edge=False)
+        table.add_column("stage", f"input {_volume(self.input_shape)}", no_wrap=True)
+        table.add_column("volume", justify="right")
+        table.add_column("parameters", f"{self.parameters:,}", justify="right")
+        table.add_column("multiply-adds", f"{self.multiply_adds:,}", justify="right")
+        table.add_column("sees", justify="right")
+        table.add_column("stride", justify="right")
+        table.add_column("offset", justify="right")
+        for row in self.rows:
+            field = ["all", "", ""]
+            if row.field:
+                size, stride, offset = row.field
+                field = [_volume(size), _short(stride), _short(offset)]
+            table.add_row(
+                row.name
+                if row.kind == row.name
+                else f"{row.name} [dim]{row.kind}[/dim]",
+                _volume(row.volume),
+                f"{row.parameters:,}" if row.parameters else "",
+                f"{row.multiply_adds:,}" if row.multiply_adds else "",
+                *field,
+            )
+        return table
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=100)
+        with console.capture() as capture:
+            console.print(self)
+        return capture.get()
+
+
+def summary(net: Chain, input_shape: tuple[int, ...]) -> Summary:
+    """The volume after every stage, its parameters, multiply-adds and receptive field.
+
+    Nothing is computed: shapes are followed through every stage, and the products of
+    its convolutions and matrix products counted. With window k, dilation d, stride s
+    and p places before an axis, a stage turns the field (r, j, o) of what it reads into
+
+        r + d·(k − 1)·j,   j·s,   o + (d·(k − 1) / 2 − p)·j
+
+    and a stage without a window leaves it, if it leaves the spatial axes; otherwise its
+    units see the whole input.
+
+    Args:
+        net: The network.
+        input_shape: Of one input, without batch axes: (height, width, channels), say.
+
+    Returns:
+        A record with one row per stage; `print` and rich show it as a table.
+
+    Raises:
+        ValueError: If a stage refuses what the one before gives; the message names it.
+
+    Example:
+        >>> from cnn_jax import nn
+        >>> net = Chain({"conv": nn.Conv(1, 4, (3, 3), rngs=nnx.Rngs(0))})
+        >>> row, = summary(net, (9, 9, 1)).rows
+        >>> row.volume, row.parameters, row.multiply_adds
+        ((7, 7, 4), 40, 1764)
+        >>> row.field
+        Field(size=(3, 3), stride=(1, 1), offset=(1.0, 1.0))
+
+    Source:
+        Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural
+        Networks", Distill, 2019.
+    """
+    axes = len(input_shape) - 1
+    net = nnx.view(net, raise_if_not_found=False, deterministic=True)
+    x: Any = jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32)
+    field: Field | None = Field((1,) * axes, (1,) * axes, (0.0,) * axes)
+    rows = []
+    for name, stage in net.steps():
+        try:
+            jaxpr, out = jax.make_jaxpr(_pure(stage), return_shape=True)(
+                _state(stage), x
+            )
+        except (TypeError, ValueError) as error:
+            seen = _volume(jax.tree.map(jnp.shape, x))
+            raise type(error)(f"stage {name!r}, given {seen}: {error}") from error
+        field = _field_after(stage, x, out, field)
+        rows.append(
+            Row(
+                name=name,
+                kind=getattr(stage, "__name__", type(stage).__name__),
+                volume=jax.tree.map(jnp.shape, out),
+                parameters=_parameters(stage),
+                multiply_adds=sum(map(_multiply_adds, _equations(jaxpr.jaxpr))),
+                field=field,
+            )
+        )
+        x = out
+    return Summary(tuple(input_shape), tuple(rows))
+
+
+def _state(stage: Stage) -> Any:
+    return nnx.split(stage)[1] if isinstance(stage, nnx.Module) else None
+
+
+def _pure(stage: Stage) -> Any:
+    """The stage as a function of its state and its input, so that shapes will do."""
+    if not isinstance(stage, nnx.Module):
+        return lambda _, x: stage(x)
+    graph = nnx.split(stage)[0]
+    return lambda state, x: nnx.merge(graph, state)(x)
+
+
+def _parameters(stage: Stage) -> int:
+    if not isinstance(stage, nnx.Module):
+        return 0
+    leaves = jax.tree.leaves(nnx.state(stage, nnx.Param))
+    return sum(math.prod(leaf.shape) for leaf in leaves)
+
+
+def _equations(jaxpr: Any) -> Iterator[Any]:
+    """Every equation, also of functions called inside, as often as they run."""
+    for equation in jaxpr.eqns:
+        yield equation
+        times = (
+            equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
+        )
+        for inner in jax.tree.leaves(tuple(equation.params.values())):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from list(_equations(inner)) * times
+
+
+def _multiply_adds(equation: Any) -> int:
+    outputs = math.prod(equation.outvars[0].aval.shape)
+    shapes = [v.aval.shape for v in equation.invars]
+    if equation.primitive is conv_p:
+        return outputs * math.prod(shapes[1][:-1])
+    if equation.primitive.name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        return outputs * math.prod(shapes[0][i] for i in contracted)
+    if equation.primitive.name == "conv_general_dilated":
+        out_channels = shapes[1][equation.params["dimension_numbers"].rhs_spec[0]]
+        return outputs * math.prod(shapes[1]) // out_channels
+    return 0
+
+
+def _field_after(stage: Any, x: Any, out: Any, field: Field | None) -> Field | None:
+    if field is None or not hasattr(x, "shape") or not hasattr(out, "shape"):
+        return None
+    axes, size = len(field.size), x.shape[:-1]
+    if not hasattr(stage, "window"):
+        return field if out.shape[:-1] == size and len(size) == axes else None
+
+    def every(value: Any) -> tuple[int, ...]:
+        return value if isinstance(value, tuple) else (value,) * axes
+
+    window, dilation = stage.window, every(stage.dilation)
+    stride = window if stage.stride is None else every(stage.stride)
+    pads = as_pads(stage.padding, Geometry(size, window, stride, (), dilation))
+    reach = [d * (k - 1) for k, d in zip(window, dilation, strict=True)]
+    return Field(
+        size=tuple(
+            r + w * j for r, w, j in zip(field.size, reach, field.stride, strict=True)
+        ),
+        stride=tuple(j * s for j, s in zip(field.stride, stride, strict=True)),
+        offset=tuple(
+            o + (w / 2 - near) * j
+            for o, w, (near, _), j in zip(
+                field.offset, reach, pads, field.stride, strict=True
+            )
+        ),
+    )
+
+
+def _short(numbers: tuple[float, ...]) -> str:
+    """One number where all axes agree."""
+    return _volume(numbers[:1] if len(set(numbers)) == 1 else numbers)
+
+
+def _volume(shape: Any) -> str:
+    """Sizes as people write them: 28×28×1."""
+    if not isinstance(shape, tuple):
+        return str(shape)
+    return "×".join(
+        f"{n:g}" if isinstance(n, int | float) else _volume(n) for n in shape
+    )
