@@ -52,7 +52,7 @@ def conv(
         groups: Blocks of channels that do not see each other; `in_channels` of them
             make the convolution depthwise.
         padding_mode: What stands in the added places; see `pad`.
-        method: Which formulation computes it: `"auto"`, `"xla"` or `"im2col"`.
+        method: Which formulation computes it: `"auto"`, `"xla"` or `"toeplitz"`.
         precision: Of the products, as `jax.lax.conv_general_dilated` takes it.
 
     Returns:

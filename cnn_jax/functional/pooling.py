@@ -114,8 +114,9 @@ def avg_pool(
 
     Example:
         >>> x = jnp.array([[1.0], [2.0], [6.0]])
-        >>> avg_pool(x, (2,), stride=1, padding=((1, 0),), count_include_pad=False)[:,
-        0] Array([1. , 1.5, 4. ], dtype=float32)
+        >>> before = dict(stride=1, padding=((1, 0),))
+        >>> avg_pool(x, (2,), **before, count_include_pad=False)[:, 0]
+        Array([1. , 1.5, 4. ], dtype=float32)
 
     Source:
         PyTorch, torch.nn.AvgPool2d, whose sizes and divisor these are.

@@ -28,10 +28,10 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from cnn_jax.lowering import im2col, xla
+from cnn_jax.lowering import toeplitz, xla
 from cnn_jax.lowering.geometry import Geometry
 
-METHODS: dict[str, Callable[..., jax.Array]] = {"xla": xla.conv, "im2col": im2col.conv}
+METHODS: dict[str, Callable[..., jax.Array]] = {"xla": xla.conv, "toeplitz": toeplitz.conv}
 
 
 def conv(
@@ -80,7 +80,7 @@ def _batch(primitive, run, args, dims, **how):
     """
     a, b = args
     if primitive is kernel_gradient_p or dims[1] is not None:
-        how = how | {"method": "im2col"}
+        how = how | {"method": "toeplitz"}
         return jax.vmap(partial(_in_float32, run, **how), in_axes=dims)(a, b), 0
     a = jnp.moveaxis(a, dims[0], 0)
     out = primitive.bind(a.reshape(-1, *a.shape[2:]), b, **how)

@@ -89,7 +89,7 @@ class Conv(nnx.Module):
         self.padding = _frozen(padding)
         self.dilation = _frozen(dilation)
         self.groups = groups
-        self.padding_mode = padding_mode
+        self.padding_mode: PaddingMode = padding_mode
         shape = (*self.window, in_channels // groups, out_channels)
         self.kernel = nnx.Param(kernel_init(rngs.params(), shape, jnp.float32))
         self.bias = _bias(bias_init, out_channels, rngs) if use_bias else None

@@ -1,0 +1,1 @@
+"""The 1,797 handwritten digits that scikit-learn ships."""

@@ -1,0 +1,1 @@
+"""X's and O's, drawn by formula."""

@@ -1,0 +1,8 @@
+"""From a network and data to a trained network, its votes and its errors."""
+
+from cnn_jax.training.evaluate import evaluate as evaluate
+from cnn_jax.training.evaluate import predict as predict
+from cnn_jax.training.loop import Config as Config
+from cnn_jax.training.loop import Record as Record
+from cnn_jax.training.loop import cross_entropy as cross_entropy
+from cnn_jax.training.loop import fit as fit

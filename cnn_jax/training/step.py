@@ -1,0 +1,101 @@
+"""One step of training: pure functions of split state, compiled once per architecture."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array
+
+from cnn_jax.training.metrics import Loss, Sums, sums
+
+Augment = Callable[[Array, Array], Array]
+
+
+class State(NamedTuple):
+    """Everything that a step changes."""
+
+    params: nnx.State
+    rest: nnx.State
+    opt_state: optax.OptState
+    key: Array
+
+
+class Recipe(NamedTuple):
+    """Everything that a step never changes, and what it is compiled for."""
+
+    graph: nnx.GraphDef
+    loss: Loss
+    optimizer: optax.GradientTransformation
+    batch_size: int
+    augment: Augment | None
+
+
+def start(recipe: Recipe, params: nnx.State, rest: nnx.State, key: Array) -> State:
+    """The state before the first step, of copies, so that the network keeps its own."""
+    params, rest = jax.tree.map(jnp.copy, (params, rest))
+    return State(params, rest, recipe.optimizer.init(params), key)
+
+
+def shuffled(key: Array, examples: int, batch_size: int) -> Array:
+    """Every example once, in an order drawn by key, and −1 to fill the last batch."""
+    order = jax.random.permutation(key, examples)
+    return jnp.pad(order, (0, -examples % batch_size), constant_values=-1)
+
+
+def train_step(
+    recipe: Recipe, state: State, inputs: Array, labels: Array, order: Array, i: Array
+) -> tuple[State, Sums]:
+    """Learns from the i-th batch of an order, and says how it fared before."""
+    at = jax.lax.dynamic_slice_in_dim(
+        order, i * recipe.batch_size, recipe.batch_size
+    )
+    mask = (at >= 0).astype(jnp.float32)
+    x, y = inputs[at], labels[at]
+    key, now = jax.random.split(state.key)
+    if recipe.augment is not None:
+        x = recipe.augment(now, x)
+
+    def mean_loss(params: nnx.State) -> tuple[Array, tuple[nnx.State, Sums]]:
+        net: Any = nnx.merge(recipe.graph, params, state.rest)
+        found = sums(recipe.loss, net(x), y, mask)
+        rest = nnx.split(net, nnx.Param, ...)[2]
+        return found["loss"] / found["count"], (rest, found)
+
+    gradient, (rest, found) = jax.grad(mean_loss, has_aux=True)(state.params)
+    updates, opt_state = recipe.optimizer.update(gradient, state.opt_state, state.params)
+    params: Any = optax.apply_updates(state.params, updates)
+    return State(params, rest, opt_state, key), found
+
+
+class Steps(NamedTuple):
+    """The compiled functions of one recipe, for one network or for many at once."""
+
+    start: Callable[..., State]
+    shuffled: Callable[..., Array]
+    train_step: Callable[..., tuple[State, Sums]]
+
+
+def compiled(recipe: Recipe, *, examples: int, many: bool, own_data: bool) -> Steps:
+    """The functions of a recipe, jit-compiled; with `many`, mapped over networks.
+
+    Args:
+        recipe: What never changes.
+        examples: How many there are to shuffle.
+        many: Whether states carry a leading axis, one entry per network.
+        own_data: Whether inputs and labels carry that axis too.
+
+    Returns:
+        `start`, `shuffled` and `train_step`; the last takes over its state's buffers.
+    """
+    begin = partial(start, recipe)
+    shuffle = partial(shuffled, examples=examples, batch_size=recipe.batch_size)
+    step = partial(train_step, recipe)
+    if many:
+        data = 0 if own_data else None
+        begin, shuffle = jax.vmap(begin), jax.vmap(shuffle)
+        step = jax.vmap(step, in_axes=(0, data, data, 0, None))
+    return Steps(jax.jit(begin), jax.jit(shuffle), jax.jit(step, donate_argnums=0))
