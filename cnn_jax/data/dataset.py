@@ -12,8 +12,8 @@ Split = Mapping[str, np.ndarray]
 class Dataset:
     """Labelled examples, some to learn from and some to be tested on.
 
-    Each split has `label`, whole numbers that count into `classes`, and one more array of
-    the same length: `image`, `signal` or `table`.
+    Each split has `label`, whole numbers that count into `classes`, and one more array
+    of the same length: `image`, `signal` or `table`.
 
     Args:
         train: What a network learns from.
@@ -22,8 +22,8 @@ class Dataset:
         validation: What decides when to stop or which network to keep, if there is one.
 
     Raises:
-        ValueError: If a split has no labels or no input, its arrays differ in length, or a
-            label is outside the classes.
+        ValueError: If a split has no labels or no input, its arrays differ in length,
+            or a label is outside the classes.
 
     Example:
         >>> split = {"image": np.zeros((2, 9, 9, 1)), "label": np.array([0, 1])}

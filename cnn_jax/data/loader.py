@@ -1,4 +1,4 @@
-"""A data set by its name: prepared once through TFDS, then read from one file of arrays."""
+"""A data set by its name: prepared once by TFDS, then read from one file of arrays."""
 
 import contextlib
 import difflib
@@ -29,22 +29,23 @@ def load(name: str, *, data_dir: str | Path | None = None) -> Dataset:
     """Loads a data set into arrays.
 
     `xo` and `digits` need no network. `xo/hard`, `xo/clean_14` and the like are other
-    configurations of `xo`. Any other name is looked up in TensorFlow Datasets, and read if
-    it is prepared in `data_dir` or can be downloaded.
+    configurations of `xo`. Any other name is looked up in TensorFlow Datasets, and read
+    if it is prepared in `data_dir` or can be downloaded.
 
     The arrays are kept in one file under `data_dir`, which is all that is read the next
     time. A file that is half-written or damaged is built again, with a warning.
 
     Args:
         name: Of the data set, with `/` and a configuration if it has several.
-        data_dir: Where data lies; by default `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+        data_dir: Where data lies; by default `$TFDS_DATA_DIR` or
+            `~/tensorflow_datasets`.
 
     Returns:
         Its `train` and `test` splits and the names of its classes.
 
     Raises:
-        ValueError: If there is no such data set, or it is not one of pictures of one size
-            with labels.
+        ValueError: If there is no such data set, or it is not one of pictures of one
+            size with labels.
         FileNotFoundError: If it is neither prepared nor can be downloaded; the message
             says how to get it.
     """
@@ -52,12 +53,16 @@ def load(name: str, *, data_dir: str | Path | None = None) -> Dataset:
     root = root.expanduser()
     base = name.split("/")[0]
     version = f"-{VERSIONS[base]}" if base in VERSIONS else ""
-    cache = root / "cnn_jax" / f"{name.replace('/', '-').replace(':', '-')}{version}.npz"
+    cache = (
+        root / "cnn_jax" / f"{name.replace('/', '-').replace(':', '-')}{version}.npz"
+    )
     if cache.exists():
         try:
             return _read(cache)
         except DAMAGED as error:
-            warnings.warn(f"{cache} is damaged ({error}) and is built again", stacklevel=2)
+            warnings.warn(
+                f"{cache} is damaged ({error}) and is built again", stacklevel=2
+            )
     data = _from_own(name, root) if base in VERSIONS else _from_tfds(name, root)
     _write(cache, data)
     return data
@@ -88,16 +93,22 @@ def _write(cache: Path, data: Dataset) -> None:
 def _from_own(name: str, root: Path) -> Dataset:
     """One of the project's own sets, made anew if what was prepared cannot be read."""
     base, _, config = name.partition("/")
-    module = importlib.import_module(f"cnn_jax.data.builders.{base}.{base}_dataset_builder")
+    module = importlib.import_module(
+        f"cnn_jax.data.builders.{base}.{base}_dataset_builder"
+    )
     known = sorted(module.Builder.builder_configs)
     if config and config not in known:
-        raise ValueError(f"there is no {name!r}; {base!r} has {known or 'no variants'}.")
+        raise ValueError(
+            f"there is no {name!r}; {base!r} has {known or 'no variants'}."
+        )
     if importlib.util.find_spec("array_record") is None:
         builder = module.Builder(data_dir=tempfile.gettempdir(), config=config or None)
         return _dataset(builder, _generated(builder))
     try:
         return _made(module.Builder, root, config)
-    except Exception as error:  # array_record and TFDS have none of their own for damage.
+    except (
+        Exception
+    ) as error:  # array_record and TFDS have none of their own for damage.
         folder = root / base / config
         warnings.warn(f"{folder} is damaged ({error}) and is made again", stacklevel=3)
         shutil.rmtree(folder, ignore_errors=True)
@@ -117,8 +128,8 @@ def _from_tfds(name: str, root: Path) -> Dataset:
     if base not in known:
         close = difflib.get_close_matches(base, [*VERSIONS, *known])
         raise ValueError(
-            f"there is no data set {name!r}, neither here ({', '.join(VERSIONS)}) nor in "
-            f"TensorFlow Datasets{'; close: ' + ', '.join(close) if close else ''}."
+            f"there is no data set {name!r}, neither here ({', '.join(VERSIONS)}) nor "
+            f"in TensorFlow Datasets{'; close: ' + ', '.join(close) if close else ''}."
         )
     try:
         builder = tfds.builder(name, data_dir=root)
@@ -128,8 +139,8 @@ def _from_tfds(name: str, root: Path) -> Dataset:
     except (ImportError, OSError, NotImplementedError, AssertionError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise FileNotFoundError(
-            f"{name!r} is not prepared in {root}, nor can it be here: {reason} Where there "
-            f"is a network, run `pip install tensorflow && tfds build {name} "
+            f"{name!r} is not prepared in {root}, nor can it be here: {reason} Where "
+            f"there is a network, run `pip install tensorflow && tfds build {name} "
             "--file_format=array_record`, then point TFDS_DATA_DIR to its folder."
         ) from error
 
@@ -143,7 +154,9 @@ def _check_network(builder: Any) -> None:
     try:
         socket.create_connection((host, 443), timeout=10).close()
     except OSError as error:
-        raise OSError(f"{host} cannot be reached ({error.strerror or error}).") from None
+        raise OSError(
+            f"{host} cannot be reached ({error.strerror or error})."
+        ) from None
 
 
 def _prepared(builder: Any) -> dict[str, Any]:

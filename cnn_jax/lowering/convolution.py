@@ -31,7 +31,10 @@ from jax.interpreters import ad, batching, mlir
 from cnn_jax.lowering import toeplitz, xla
 from cnn_jax.lowering.geometry import Geometry
 
-METHODS: dict[str, Callable[..., jax.Array]] = {"xla": xla.conv, "toeplitz": toeplitz.conv}
+METHODS: dict[str, Callable[..., jax.Array]] = {
+    "xla": xla.conv,
+    "toeplitz": toeplitz.conv,
+}
 
 
 def conv(

@@ -6,11 +6,12 @@ place, each copy a step further on:
 
     T[u + p, p] = kernel[u]    for taps u < k and places p < t
 
-It multiplies more zeros than the direct sum, but moves and copies less, which wins where
-there are few channels. With t = 1 there are no zeros, and a tile is a patch: im2col.
+It multiplies more zeros than the direct sum, but moves and copies less, which wins
+where there are few channels. With t = 1 there are no zeros, and a tile is a patch:
+im2col.
 
-The product stays a product under `vmap`, so that many networks train at once without the
-grouped convolution that XLA makes of a batched kernel.
+The product stays a product under `vmap`, so that many networks train at once without
+the grouped convolution that XLA makes of a batched kernel.
 """
 
 import itertools
@@ -37,11 +38,15 @@ def conv(
     tile = _tile(places[-1], group_channels)
     starts = _starts(tile, geometry)
     columns = _tiles(x, starts.shape[1], tile, geometry)
-    taps = kernel.reshape(-1, window[-1], group_channels, groups, out_channels // groups)
+    taps = kernel.reshape(
+        -1, window[-1], group_channels, groups, out_channels // groups
+    )
     matrix = jnp.einsum("ulp,rucgo->grlcpo", starts.astype(kernel.dtype), taps)
 
     # Plain matrices [groups, many, few]: products of more axes are slower.
-    columns = columns.reshape(-1, matrix.shape[1] * matrix.shape[2], groups, group_channels)
+    columns = columns.reshape(
+        -1, matrix.shape[1] * matrix.shape[2], groups, group_channels
+    )
     columns = jnp.moveaxis(columns, 2, 0).reshape(groups, columns.shape[0], -1)
     matrix = matrix.reshape(groups, columns.shape[-1], -1)
     out = jnp.matmul(columns, matrix, precision=precision)

@@ -10,7 +10,7 @@ def xo_net(
     *,
     size: int = 28,
     features: tuple[int, int] = (8, 16),
-    window: int = 5,
+    window: int = 3,
     classes: int = 2,
     rngs: nnx.Rngs,
 ) -> nn.Chain:

@@ -1,6 +1,7 @@
 """Flax NNX modules: they own parameters and call `cnn_jax.functional`."""
 
 from cnn_jax.nn.chain import Chain as Chain
+from cnn_jax.nn.chain import Stage as Stage
 from cnn_jax.nn.layers import AvgPool as AvgPool
 from cnn_jax.nn.layers import Conv as Conv
 from cnn_jax.nn.layers import Dense as Dense

@@ -6,3 +6,8 @@ from cnn_jax.training.loop import Config as Config
 from cnn_jax.training.loop import Record as Record
 from cnn_jax.training.loop import cross_entropy as cross_entropy
 from cnn_jax.training.loop import fit as fit
+from cnn_jax.training.metrics import mean_interval as mean_interval
+from cnn_jax.training.nudging import difference_gradient as difference_gradient
+from cnn_jax.training.nudging import nudge as nudge
+from cnn_jax.training.run import Run as Run
+from cnn_jax.training.run import hardware as hardware

@@ -1,6 +1,5 @@
 """What a trained network says of examples, and how often it is right."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,8 @@ def _votes(graph: nnx.GraphDef, state: nnx.State, x: Array) -> Array:
 def predict(net: Chain, inputs: np.ndarray, *, batch_size: int = 512) -> np.ndarray:
     """The votes of a network for every input, in evaluation mode.
 
-    Every batch has the same shape, the last filled up, so that one compilation serves all.
+    Every batch has the same shape, the last filled up, so that one compilation serves
+    all.
 
     Args:
         net: The network.
@@ -41,7 +41,9 @@ def predict(net: Chain, inputs: np.ndarray, *, batch_size: int = 512) -> np.ndar
     if not len(inputs):
         raise ValueError("`inputs` is empty, but there must be something to vote on.")
     batch_size = min(batch_size, len(inputs))
-    graph, state = nnx.split(nnx.view(net, raise_if_not_found=False, deterministic=True))
+    graph, state = nnx.split(
+        nnx.view(net, raise_if_not_found=False, deterministic=True)
+    )
     found = []
     for start in range(0, len(inputs), batch_size):
         batch = inputs[start : start + batch_size]

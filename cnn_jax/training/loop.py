@@ -15,7 +15,8 @@ from jaxtyping import Array
 from cnn_jax.data import Dataset, input_name
 from cnn_jax.nn import Chain
 from cnn_jax.training.metrics import Loss, Sums, divide
-from cnn_jax.training.optim import OptimizerName, ScheduleName, optimizer as named
+from cnn_jax.training.optim import OptimizerName, ScheduleName
+from cnn_jax.training.optim import optimizer as named
 from cnn_jax.training.step import Augment, Recipe, State, compiled
 
 cross_entropy: Loss = optax.softmax_cross_entropy_with_integer_labels
@@ -31,7 +32,8 @@ class Config:
         optimizer: Which of `optim.OPTIMIZERS`.
         schedule: Which of `optim.SCHEDULES`, over all epochs.
         learning_rate: The constant rate, or the peak of the schedule.
-        desired_error: The share of wrong votes over an epoch at which training ends early.
+        desired_error: The share of wrong votes over an epoch at which training ends
+            early.
         seed: Of the shuffling; the networks bring their own chance.
     """
 
@@ -55,7 +57,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Record:
-    """What one epoch came to; arrays with one entry per network where many are trained."""
+    """What one epoch came to, with one entry per network where many are trained."""
 
     epoch: int
     step: int
@@ -73,7 +75,7 @@ def fit(
     optimizer: optax.GradientTransformation | None = None,
     augment: Augment | None = None,
 ) -> Generator[Record, None, None]:
-    """Trains a network, or many of one architecture at once, and yields a record an epoch.
+    """Trains a network, or many alike at once, and yields a record every epoch.
 
     The examples lie on the device and are shuffled there. Whenever a record is out, and
     when the generator ends or is closed, `net` holds the weights learned so far.
@@ -81,7 +83,8 @@ def fit(
     Args:
         net: What is trained, in place: a Chain, or several that differ in their weights
             alone and are then trained side by side, mapped by `vmap`.
-        data: What it learns from, its `train` split: one for all, or one for each network.
+        data: What it learns from, its `train` split: one for all, or one for each
+            network.
         config: How.
         loss: From votes and labels to one loss per example; any of optax's.
         optimizer: Any of optax's; the one that `config` names by default.
@@ -97,10 +100,11 @@ def fit(
 
     Example:
         >>> from cnn_jax import nn
-        >>> split = {"table": np.eye(4, dtype=np.float32), "label": np.array([0, 0, 1, 1])}
+        >>> table, label = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
+        >>> split = {"table": table, "label": label}
         >>> data = Dataset(train=split, test=split, classes=("a", "b"))
         >>> net = nn.Chain({"votes": nn.Dense(4, 2, rngs=nnx.Rngs(0))})
-        >>> config = Config(epochs=50, batch_size=2, learning_rate=0.1, desired_error=0.0)
+        >>> config = Config(50, batch_size=2, learning_rate=0.1, desired_error=0.0)
         >>> [*_, last] = fit(net, data, config)
         >>> last.metrics["error"]
         0.0
@@ -116,7 +120,9 @@ def fit(
     batches = -(-examples // config.batch_size)
     if optimizer is None:
         steps = config.epochs * batches
-        optimizer = named(config.optimizer, config.schedule, config.learning_rate, steps)
+        optimizer = named(
+            config.optimizer, config.schedule, config.learning_rate, steps
+        )
     graph, params, rest = _split(nets, many)
     recipe = Recipe(graph, loss, optimizer, config.batch_size, augment)
     run = compiled(recipe, examples=examples, many=many, own_data=not shared)
@@ -153,8 +159,8 @@ def _on_device(data: Dataset | Sequence[Dataset], nets: int) -> tuple[Array, Arr
         return jnp.asarray(train[input_name(train)]), jnp.asarray(train["label"])
     if len(data) != nets:
         raise ValueError(
-            f"`data` has {len(data)} data sets, but there are {nets} networks: give one "
-            "for all, or one for each."
+            f"`data` has {len(data)} data sets, but there are {nets} networks: give "
+            "one for all, or one for each."
         )
     pairs = [(one.train[input_name(one.train)], one.train["label"]) for one in data]
     shapes = {tuple(array.shape for array in pair) for pair in pairs}
@@ -165,7 +171,9 @@ def _on_device(data: Dataset | Sequence[Dataset], nets: int) -> tuple[Array, Arr
 
 def _split(nets: Sequence[Chain], many: bool) -> tuple[Any, nnx.State, nnx.State]:
     """The graph of the networks, and their states, stacked where there are many."""
-    graphs, params, rest = zip(*(nnx.split(net, nnx.Param, ...) for net in nets), strict=True)
+    graphs, params, rest = zip(
+        *(nnx.split(net, nnx.Param, ...) for net in nets), strict=True
+    )
     for i, graph in enumerate(graphs):
         if graph != graphs[0]:
             raise ValueError(
@@ -185,7 +193,7 @@ def _give_back(nets: Sequence[Chain], state: State, many: bool) -> None:
     """Writes copies of the weights into the networks, for the next step takes these."""
     trained = (state.params, state.rest)
     if any(leaf.is_deleted() for leaf in jax.tree.leaves(trained)):
-        return  # Interrupted inside a step: the networks keep the last record's weights.
+        return  # Interrupted inside a step: the last record's weights stay.
     for i, net in enumerate(nets):
         take = (lambda leaf, i=i: leaf[i]) if many else jnp.copy
         nnx.update(net, *jax.tree.map(take, trained))
@@ -198,7 +206,10 @@ def _means(found: Sequence[Sums]) -> dict[str, Any]:
         name: np.sum([sums[name] for sums in columns], axis=0, dtype=np.float64)
         for name in columns[0]
     }
-    return {name: mean[()] for name, mean in divide(total).items()}
+    return {
+        name: mean.tolist() if mean.ndim == 0 else mean
+        for name, mean in divide(total).items()
+    }
 
 
 def _reached(means: dict[str, Any], desired_error: float | None) -> bool:

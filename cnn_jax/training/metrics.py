@@ -3,12 +3,13 @@
 An average of averages is wrong when the last batch is short; a sum over a count is not.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Shaped
+from scipy import stats
 
 Loss = Callable[[Array, Array], Array]
 Sums = dict[str, Array]
@@ -16,8 +17,8 @@ Sums = dict[str, Array]
 
 def sums(
     loss: Loss,
-    votes: Float[Array, "batch *classes"],
-    labels: Shaped[Array, "batch *targets"],
+    votes: Float[Array, "batch ..."],
+    labels: Shaped[Array, "batch ..."],
     mask: Float[Array, " batch"] | None = None,
 ) -> Sums:
     """The summed loss and errors of a batch, and the count of its examples.
@@ -26,7 +27,8 @@ def sums(
         loss: From votes and labels to one loss per example, as optax's are.
         votes: What the network says.
         labels: What is true; whole numbers where a class is voted for.
-        mask: 1 for an example and 0 for what only fills the batch; all count by default.
+        mask: 1 for an example and 0 for what only fills the batch; all count by
+            default.
 
     Returns:
         `loss`, `count` and, where labels are whole numbers, `error`: how many examples
@@ -54,3 +56,38 @@ def sums(
 def divide(total: Mapping[str, Any]) -> dict[str, Any]:
     """The mean of each sum over the count."""
     return {name: total[name] / total["count"] for name in total if name != "count"}
+
+
+def mean_interval(
+    values: Sequence[float] | np.ndarray, *, level: float = 0.95
+) -> tuple[float, float, float]:
+    """A mean over seeds, and Student's interval around it.
+
+        mean ± t · s / √n,  with t of n − 1 degrees of freedom
+
+    Differences between two ways that saw the same seeds give the paired interval.
+
+    Args:
+        values: One per seed, two at least.
+        level: How often such an interval holds the true mean.
+
+    Returns:
+        The mean, and the lower and upper end.
+
+    Raises:
+        ValueError: If there are fewer than two values.
+
+    Example:
+        >>> mean, low, high = mean_interval([1.0, 2.0, 3.0])
+        >>> round(mean, 2), round(low, 2), round(high, 2)
+        (2.0, -0.48, 4.48)
+
+    Source:
+        Student, "The probable error of a mean", 1908.
+    """
+    values = np.asarray(values, np.float64)
+    if values.size < 2:
+        raise ValueError(f"`values` has {values.size} entries, but a spread needs two.")
+    mean, spread = values.mean(), values.std(ddof=1) / np.sqrt(values.size)
+    reach = stats.t.ppf((1 + level) / 2, values.size - 1) * spread
+    return float(mean), float(mean - reach), float(mean + reach)

@@ -28,7 +28,8 @@ def optimizer(
     Args:
         name: One of `OPTIMIZERS`.
         schedule: One of `SCHEDULES`.
-        learning_rate: The constant rate, where `cosine` starts, or the peak of `onecycle`.
+        learning_rate: The constant rate, where `cosine` starts, or the peak of
+            `onecycle`.
         steps: After how many steps the schedule ends.
 
     Returns:
@@ -40,7 +41,9 @@ def optimizer(
     if name not in OPTIMIZERS:
         raise ValueError(f"`optimizer` is {name!r}, but must be in {list(OPTIMIZERS)}.")
     if schedule not in SCHEDULES:
-        raise ValueError(f"`schedule` is {schedule!r}, but must be in {list(SCHEDULES)}.")
+        raise ValueError(
+            f"`schedule` is {schedule!r}, but must be in {list(SCHEDULES)}."
+        )
     if not learning_rate > 0:
         raise ValueError(f"`learning_rate` is {learning_rate}, but must be positive.")
     return OPTIMIZERS[name](SCHEDULES[schedule](learning_rate, steps))

@@ -1,4 +1,4 @@
-"""One step of training: pure functions of split state, compiled once per architecture."""
+"""One step of training: pure functions of split state, compiled once per network."""
 
 from collections.abc import Callable
 from functools import partial
@@ -50,9 +50,7 @@ def train_step(
     recipe: Recipe, state: State, inputs: Array, labels: Array, order: Array, i: Array
 ) -> tuple[State, Sums]:
     """Learns from the i-th batch of an order, and says how it fared before."""
-    at = jax.lax.dynamic_slice_in_dim(
-        order, i * recipe.batch_size, recipe.batch_size
-    )
+    at = jax.lax.dynamic_slice_in_dim(order, i * recipe.batch_size, recipe.batch_size)
     mask = (at >= 0).astype(jnp.float32)
     x, y = inputs[at], labels[at]
     key, now = jax.random.split(state.key)
@@ -62,11 +60,13 @@ def train_step(
     def mean_loss(params: nnx.State) -> tuple[Array, tuple[nnx.State, Sums]]:
         net: Any = nnx.merge(recipe.graph, params, state.rest)
         found = sums(recipe.loss, net(x), y, mask)
-        rest = nnx.split(net, nnx.Param, ...)[2]
+        rest: Any = nnx.split(net, nnx.Param, ...)[2]
         return found["loss"] / found["count"], (rest, found)
 
     gradient, (rest, found) = jax.grad(mean_loss, has_aux=True)(state.params)
-    updates, opt_state = recipe.optimizer.update(gradient, state.opt_state, state.params)
+    updates, opt_state = recipe.optimizer.update(
+        gradient, state.opt_state, state.params
+    )
     params: Any = optax.apply_updates(state.params, updates)
     return State(params, rest, opt_state, key), found
 

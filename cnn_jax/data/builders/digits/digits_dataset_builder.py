@@ -22,7 +22,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(shape=(8, 8, 1), encoding_format="png"),
+                    "image": tfds.features.Image(
+                        shape=(8, 8, 1), encoding_format="png"
+                    ),
                     "label": tfds.features.ClassLabel(num_classes=10),
                 }
             ),
@@ -52,6 +54,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 def _png(counts: np.ndarray) -> bytes:
     """The counts 0 … 16 as grey values 0 … 255, no two of them the same."""
     # Bytes, for TFDS would import TensorFlow to encode an array.
-    picture, file = Image.fromarray(np.rint(counts * 255 / 16).astype(np.uint8)), io.BytesIO()
+    picture, file = (
+        Image.fromarray(np.rint(counts * 255 / 16).astype(np.uint8)),
+        io.BytesIO(),
+    )
     picture.save(file, format="png")
     return file.getvalue()

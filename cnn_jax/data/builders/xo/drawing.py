@@ -1,6 +1,7 @@
 """Pictures of X and O, as different from each other as a strength between 0 and 1 says.
 
-A pixel is −1 where there is no ink and 1 where there is, before noise. Sizes are in pixels.
+A pixel is −1 where there is no ink and 1 where there is, before noise. Sizes are in
+pixels.
 """
 
 from collections.abc import Collection
@@ -39,25 +40,21 @@ def draw(
         kinds: Which deformations take part; the others stay at strength 0.
 
     Returns:
-        `image`, float32 of shape (count, size, size, 1), and `label`, 0 for X and 1 for O.
+        `image`, float32 of shape (count, size, size, 1), and `label`, 0 for X and 1 for
+        O.
 
     Raises:
-        ValueError: If `strength` is not within 0 … 1, `size` or `count` is not positive,
-            or a kind is unknown.
+        ValueError: If `strength` is not within 0 … 1, `size` or `count` is not
+            positive, or a kind is unknown.
 
     Example:
-        >>> two = draw(np.random.default_rng(0), 2, size=9, strength=0.0)
-        >>> print("\\n".join("".join(".X"[p > 0] for p in row) for row in
-        ...                 two["image"][0, ..., 0]))
-        .........
-        .X.....X.
-        ..X...X..
-        ...X.X...
-        ....X....
-        ...X.X...
-        ..X...X..
-        .X.....X.
-        .........
+        >>> pair = draw(np.random.default_rng(0), 2, size=5, strength=0.0)
+        >>> pair["image"][0, ..., 0].round(1)
+        array([[-0.7, -1. , -1. , -1. , -0.7],
+               [-1. ,  0.2, -1. ,  0.2, -1. ],
+               [-1. , -1. ,  0.2, -1. , -1. ],
+               [-1. ,  0.2, -1. ,  0.2, -1. ],
+               [-0.7, -1. , -1. , -1. , -0.7]], dtype=float32)
     """
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
@@ -65,7 +62,9 @@ def draw(
     if not 0 <= strength <= 1:
         raise ValueError(f"`strength` is {strength}, but must be between 0 and 1.")
     if size < 1 or count < 1:
-        raise ValueError(f"`size` is {size} and `count` {count}, but both must be positive.")
+        raise ValueError(
+            f"`size` is {size} and `count` {count}, but both must be positive."
+        )
     d = {kind: strength * (kind in kinds) for kind in KINDS}
     label = np.arange(count) % len(CLASSES)
     across, down = _template_coordinates(rng, count, size, d)

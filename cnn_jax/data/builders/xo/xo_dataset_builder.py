@@ -42,7 +42,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     name = "xo"
     VERSION = tfds.core.Version(VERSIONS["xo"])
     RELEASE_NOTES: dict[str, str] = {"1.0.0": "First release."}  # noqa: RUF012
-    BUILDER_CONFIGS = _configs()  # noqa: RUF012
+    BUILDER_CONFIGS = _configs()
+
+    builder_config: XOConfig
 
     def _info(self) -> tfds.core.DatasetInfo:
         size = self.builder_config.size
@@ -50,7 +52,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             features=tfds.features.FeaturesDict(
                 {
                     # Noise takes pixels beyond −1 … 1, so they are stored as numbers.
-                    "image": tfds.features.Tensor(shape=(size, size, 1), dtype=np.float32),
+                    "image": tfds.features.Tensor(
+                        shape=(size, size, 1), dtype=np.float32
+                    ),
                     "label": tfds.features.ClassLabel(names=list(CLASSES)),
                 }
             ),

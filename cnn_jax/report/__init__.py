@@ -1,0 +1,7 @@
+"""Figures and pages: numbers in, something to look at out."""
+
+from cnn_jax.report.figures import confusion as confusion
+from cnn_jax.report.figures import curves as curves
+from cnn_jax.report.figures import numbers as numbers
+from cnn_jax.report.figures import pictures as pictures
+from cnn_jax.report.page import Page as Page

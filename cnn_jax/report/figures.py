@@ -1,0 +1,179 @@
+"""Figures: arrays in, a matplotlib figure out. Nothing is shown or saved here."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _figure(
+    rows: int, columns: int, width: float, height: float
+) -> "tuple[Figure, Any]":
+    # Figures of their own, not pyplot's, so that none outlives its reader.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def numbers(
+    panels: Mapping[str, np.ndarray],
+    *,
+    digits: int = 2,
+    framed: Sequence[tuple[int, int, int]] = (),
+) -> "Figure":
+    """Small arrays as boards of numbered squares, side by side: −1 dark, 1 light.
+
+    Args:
+        panels: A title for each board, of shape (rows, columns).
+        digits: After the decimal point, for what is not whole.
+        framed: Squares to frame: (which board, row, column).
+
+    Returns:
+        One row of boards whose squares are all of one size.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    shapes = [board.shape for board in panels.values()]
+    width = sum(columns for _, columns in shapes) * 0.42 + 0.4 * len(shapes)
+    height = max(rows for rows, _ in shapes) * 0.42 + 0.6
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    ratios = {"width_ratios": [columns for _, columns in shapes]}
+    axes = figure.subplots(1, len(shapes), squeeze=False, gridspec_kw=ratios)[0]
+    for i, (ax, (title, board)) in enumerate(zip(axes, panels.items(), strict=True)):
+        ax.imshow(board, cmap="gray", vmin=-1.6, vmax=1.6)
+        ax.set_title(title, fontsize=9)
+        ax.set(xticks=[], yticks=[])
+        for (row, column), value in np.ndenumerate(board):
+            text = f"{value:.{0 if value == round(value) else digits}f}".replace(
+                "-", "−"
+            )
+            color = "white" if value < 0 else "black"
+            ax.text(
+                column, row, text, ha="center", va="center", fontsize=7, color=color
+            )
+        for which, row, column in framed:
+            if which == i:
+                corner = (column - 0.5, row - 0.5)
+                ax.add_patch(Rectangle(corner, 1, 1, fill=False, ec="tab:orange", lw=2))
+    return figure
+
+
+def pictures(
+    images: Sequence[np.ndarray],
+    *,
+    titles: Sequence[str] = (),
+    columns: int = 8,
+    limits: tuple[float, float] | None = None,
+) -> "Figure":
+    """Pictures in a grid; grey ones of shape (height, width), colour (…, 3).
+
+    Args:
+        images: What to show.
+        titles: One for each, or none.
+        columns: Pictures in a row.
+        limits: The values of black and white; each picture's own extremes by default.
+
+    Returns:
+        The grid.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    tall = max(image.shape[0] / image.shape[1] for image in images)
+    size = max(0.9, 7.5 / columns)
+    height = rows * (size * tall + (0.35 if titles else 0.1))
+    figure, axes = _figure(rows, columns, columns * size, height)
+    low, high = limits or (None, None)
+    for i, ax in enumerate(axes.flat):
+        ax.axis("off")
+        if i < len(images):
+            ax.imshow(images[i], cmap="gray", vmin=low, vmax=high)
+            if titles:
+                ax.set_title(titles[i], fontsize=8)
+    return figure
+
+
+def curves(
+    panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]],
+    *,
+    x: str,
+    y: str,
+    columns: int = 4,
+    log_x: bool = False,
+    log_y: bool = False,
+) -> "Figure":
+    """Lines with bands of spread, one small diagram per panel and shared axes.
+
+    Args:
+        panels: Title → name of the line → (places, means, spreads).
+        x: What lies on the x axis, with its unit.
+        y: What lies on the y axis, with its unit.
+        columns: Diagrams in a row.
+        log_x: Whether the x axis is logarithmic.
+        log_y: Whether the y axis is logarithmic.
+
+    Returns:
+        The diagrams, with one legend.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    width = max(5.0, 2.4 * columns)
+    figure, axes = _figure(rows, columns, width, max(3.2, 2.1 * rows))
+    for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
+        _lines(ax, lines)
+        ax.set_title(title, fontsize=9)
+        ax.set(xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
+    for ax in axes.flat[len(panels) :]:
+        ax.axis("off")
+    first = axes.flat[0]
+    if axes.size > len(panels):
+        handles, labels = first.get_legend_handles_labels()
+        axes.flat[-1].legend(handles, labels, loc="center", frameon=False, fontsize=8)
+    else:
+        first.legend(frameon=False, fontsize=8)
+    figure.supxlabel(x, fontsize=9)
+    figure.supylabel(y, fontsize=9)
+    return figure
+
+
+def _lines(ax: "Axes", lines: Mapping[str, tuple[Any, Any, Any]]) -> None:
+    for (name, (places, means, spreads)), mark in zip(
+        lines.items(), "os^Dv", strict=False
+    ):
+        marker = mark if len(places) < 30 else None
+        ax.plot(places, means, marker=marker, ms=3, lw=1.2, label=name)
+        low, high = np.subtract(means, spreads), np.add(means, spreads)
+        ax.fill_between(places, low, high, alpha=0.2, lw=0)
+    ax.grid(alpha=0.25)
+    ax.tick_params(labelsize=7)
+
+
+def confusion(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
+    """How often each class (rows) was taken for each (columns).
+
+    Args:
+        counts: Of shape (classes, classes).
+        classes: Their names.
+
+    Returns:
+        The matrix with its numbers; mistakes are the darker, the more there are.
+    """
+    side = max(3.0, 0.42 * len(classes) + 0.8)
+    figure, axes = _figure(1, 1, side, side)
+    ax = axes[0, 0]
+    mistakes = counts * (1 - np.eye(len(classes)))
+    ax.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(mistakes.max(), 1) * 1.5)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            ax.text(column, row, f"{count:g}", ha="center", va="center", fontsize=7)
+    ax.set(xticks=range(len(classes)), yticks=range(len(classes)))
+    ax.set_xticklabels(classes, fontsize=7)
+    ax.set_yticklabels(classes, fontsize=7)
+    ax.set_xlabel("voted", fontsize=9)
+    ax.set_ylabel("true", fontsize=9)
+    return figure

@@ -1,0 +1,102 @@
+"""One story, told twice: in the terminal as it happens, and on a page that stays.
+
+The page is one self-contained HTML file: its figures are inside.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Page:
+    """Sections of text, tables and figures.
+
+    What is added is printed at once, figures excepted, and `write` makes the page.
+
+    Args:
+        title: What the page is about.
+        console: Where it is printed; the terminal by default.
+
+    Example:
+        >>> page = Page("Two and two", console=Console(width=20))
+        >>> page.section("A sum")
+        <BLANKLINE>
+        A sum
+        >>> page.table(["2 + 2"], [["4"]])
+         2 + 2
+             4
+    """
+
+    def __init__(self, title: str, *, console: Console | None = None):
+        self.title = title
+        self.console = console or Console(highlight=False)
+        self._sections: list[dict[str, Any]] = []
+
+    def section(self, title: str) -> None:
+        """Begins a section."""
+        self.console.print(f"\n{title}", style="bold", markup=False)
+        self._sections.append({"title": title, "parts": []})
+
+    def text(self, text: str) -> None:
+        """Adds a paragraph."""
+        self.console.print(text, markup=False)
+        self._add("text", text)
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        caption: str = "",
+    ) -> None:
+        """Adds a table; its first column is set left, the others right."""
+        table = Table(
+            box=None, title=caption or None, title_justify="left", title_style=""
+        )
+        for i, name in enumerate(columns):
+            table.add_column(
+                name, justify="left" if i == 0 < len(columns) - 1 else "right"
+            )
+        for row in rows:
+            table.add_row(*map(escape, row))
+        self.console.print(table)
+        self._add("table", {"columns": columns, "rows": rows, "caption": caption})
+
+    def figure(self, figure: "Figure", caption: str) -> None:
+        """Adds a figure to the page, and nothing to the terminal."""
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=110)
+        png = base64.b64encode(file.getvalue()).decode()
+        self._add("figure", {"png": png, "caption": caption})
+
+    def write(self, path: str | Path, *, footer: str = "") -> None:
+        """Writes the page.
+
+        Args:
+            path: Where to.
+            footer: The last line, such as the command and the hardware.
+        """
+        environment = Environment(
+            loader=PackageLoader("cnn_jax.report", "."),
+            autoescape=True,
+            undefined=StrictUndefined,
+        )
+        html = environment.get_template("page.html.j2").render(
+            title=self.title, sections=self._sections, footer=footer
+        )
+        Path(path).write_text(html, encoding="utf-8")
+
+    def _add(self, kind: str, part: Any) -> None:
+        if not self._sections:
+            self._sections.append({"title": self.title, "parts": []})
+        self._sections[-1]["parts"].append((kind, part))

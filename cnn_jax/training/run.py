@@ -1,0 +1,74 @@
+"""A run is a folder: its configuration, its records, its checkpoint, its report."""
+
+import dataclasses
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def hardware() -> str:
+    """What the figures of a run were measured on, in one line."""
+    device = jax.devices()[0]
+    return (
+        f"{jax.device_count()} × {device.device_kind} ({device.platform}), "
+        f"{os.cpu_count()} {platform.machine()} cores, "
+        f"Python {platform.python_version()}, JAX {jax.__version__}"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A folder `<root>/<experiment>/<name>` that belongs to one run alone."""
+
+    folder: Path
+
+    @classmethod
+    def create(
+        cls, root: str | Path, experiment: str, name: str | None, config: Any
+    ) -> "Run":
+        """Makes the folder and writes `config.json`.
+
+        Args:
+            root: Where all runs lie.
+            experiment: What is run.
+            name: Of this run; the date and time by default.
+            config: A dataclass, every field of which is written.
+
+        Returns:
+            The run.
+
+        Raises:
+            FileExistsError: If there is a run of that name: no run overwrites another.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as root:
+            ...     Run.create(root, "xo", "first", config=None).folder.name
+            'first'
+        """
+        name = name or time.strftime("%Y-%m-%d_%H-%M-%S")
+        folder = Path(root) / experiment / name
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            raise FileExistsError(
+                f"{folder} exists already, and no run overwrites another: choose "
+                "another name, or move it away."
+            ) from None
+        fields = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else {}  # pyright: ignore[reportArgumentType]
+        fields |= {"hardware": hardware()}
+        (folder / "config.json").write_text(json.dumps(fields, indent=2, default=str))
+        return cls(folder)
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Appends one line to `metrics.jsonl`."""
+        line = json.dumps(record, default=lambda value: np.asarray(value).tolist())
+        with open(self.folder / "metrics.jsonl", "a") as file:
+            file.write(line + "\n")
