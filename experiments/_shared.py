@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -29,7 +30,9 @@ def watched(
 ) -> Iterator[Record]:
     """Passes records on, under a bar with loss, error, speed and time left."""
     columns = TextColumn("{task.description}"), BarColumn(20), TimeRemainingColumn()
-    with Progress(*columns, TextColumn("{task.fields[now]}"), console=console) as progress:
+    with Progress(
+        *columns, TextColumn("{task.fields[now]}"), console=console
+    ) as progress:
         task = progress.add_task(name, total=epochs, now="")
         for record in records:
             error = _mean(record.metrics["error"])
@@ -44,8 +47,8 @@ def watched(
 
 def footer(began: float) -> str:
     """The command, the time it took and what it ran on."""
-    name, *flags = sys.argv
-    command = " ".join(["python", name, *flags])
+    script, *flags = sys.argv
+    command = " ".join(["python -m", f"experiments.{Path(script).stem}", *flags])
     return f"{command}: {time.time() - began:.0f} s on {hardware()}"
 
 

@@ -59,16 +59,15 @@ class Page:
         *,
         caption: str = "",
     ) -> None:
-        """Adds a table; its first column is set left, the others right."""
-        table = Table(
-            box=None, title=caption or None, title_justify="left", title_style=""
-        )
+        """Adds a table, its first column set left; without names, a board."""
+        table = Table(box=None, show_header=any(columns))
         for i, name in enumerate(columns):
-            table.add_column(
-                name, justify="left" if i == 0 < len(columns) - 1 else "right"
-            )
+            left = i == 0 and any(columns)
+            table.add_column(name, justify="left" if left else "right", no_wrap=True)
         for row in rows:
             table.add_row(*map(escape, row))
+        if caption:
+            self.console.print(caption, style="italic", markup=False)
         self.console.print(table)
         self._add("table", {"columns": columns, "rows": rows, "caption": caption})
 

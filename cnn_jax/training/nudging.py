@@ -39,12 +39,11 @@ def nudge(
 
     def try_weight(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         weights, least = found
-        for step in (size, -size):
-            tried = found[0].at[i].add(step)
-            now = error(tried)
-            weights = jnp.where(now < least, tried, weights)
-            least = jnp.minimum(now, least)
-        return weights, least
+        tried = _up_and_down(weights, i, size)
+        now = jax.vmap(error)(tried)
+        best = jnp.argmin(now)
+        weights = jnp.where(now[best] < least, tried[best], weights)
+        return weights, jnp.minimum(now[best], least)
 
     start = (weights, error(weights))
     return jax.lax.fori_loop(0, weights.size, try_weight, start)[0]
@@ -74,7 +73,11 @@ def difference_gradient(
     """
 
     def slope(i: Array) -> Array:
-        up, down = weights.at[i].add(size), weights.at[i].add(-size)
-        return (error(up) - error(down)) / (2 * size)
+        up, down = jax.vmap(error)(_up_and_down(weights, i, size))
+        return (up - down) / (2 * size)
 
     return jax.lax.map(slope, jnp.arange(weights.size))
+
+
+def _up_and_down(weights: Array, i: Array, size: float) -> Array:
+    return jnp.stack([weights.at[i].add(size), weights.at[i].add(-size)])

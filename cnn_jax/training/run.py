@@ -16,11 +16,10 @@ import numpy as np
 def hardware() -> str:
     """What the figures of a run were measured on, in one line."""
     device = jax.devices()[0]
-    return (
-        f"{jax.device_count()} × {device.device_kind} ({device.platform}), "
-        f"{os.cpu_count()} {platform.machine()} cores, "
-        f"Python {platform.python_version()}, JAX {jax.__version__}"
-    )
+    cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    if device.platform != "cpu":
+        cores = f"{jax.device_count()} × {device.device_kind}, {cores}"
+    return f"{cores}, Python {platform.python_version()}, JAX {jax.__version__}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,34 +69,50 @@ def draw(
     label = np.arange(count) % len(CLASSES)
     across, down = _template_coordinates(rng, count, size, d)
     distance = _distance_to_stroke(across, down, label, arm=size / 3)
-    thickness = rng.uniform(0.04, 0.04 + 0.10 * d["thickness"], (count, 1, 1)) * size
+    thickness = _uniform(rng, 0.04, 0.04 + 0.10 * d["thickness"], (count, 1, 1)) * size
     # The stroke's edge is one pixel soft, so that no shift is lost to rounding.
-    ink = np.clip(thickness / 2 + 0.5 - distance, 0, 1)
-    image = 2 * ink - 1 + rng.normal(0, 0.3 * d["noise"], ink.shape)
-    return {"image": image[..., None].astype(np.float32), "label": label}
+    image = 2 * np.clip(thickness / 2 + 0.5 - distance, 0, 1) - 1
+    if d["noise"]:
+        image += np.float32(0.3 * d["noise"]) * _normal(rng, image.shape)
+    return {"image": image[..., None], "label": label}
 
 
 def _template_coordinates(
     rng: np.random.Generator, count: int, size: int, d: dict[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where on the undeformed letter each pixel looks, from its centre, in pixels."""
-    shift = rng.uniform(-0.2, 0.2, (2, count, 1, 1)) * d["shift"] * size
-    scale = rng.uniform(1 - 0.4 * d["scale"], 1 + 0.1 * d["scale"], (count, 1, 1))
-    angle = np.deg2rad(rng.uniform(-30, 30, (count, 1, 1)) * d["rotation"])
-    places = np.arange(size) - (size - 1) / 2
-    elastic = 0.04 * d["elastic"] * size * _smooth_noise(rng, count, size)
-    across = places[None, None, :] - shift[0] + elastic[0]
-    down = places[None, :, None] - shift[1] + elastic[1]
+    furthest, turn = 0.2 * d["shift"] * size, np.deg2rad(30) * d["rotation"]
+    shift = _uniform(rng, -furthest, furthest, (2, count, 1, 1))
+    scale = _uniform(rng, 1 - 0.4 * d["scale"], 1 + 0.1 * d["scale"], (count, 1, 1))
+    angle = _uniform(rng, -turn, turn, (count, 1, 1))
+    places = np.arange(size, dtype=np.float32) - (size - 1) / 2
+    across, down = places[None, None, :] - shift[0], places[None, :, None] - shift[1]
+    if d["elastic"]:
+        bend = np.float32(0.04 * d["elastic"] * size) * _smooth_noise(rng, count, size)
+        across, down = across + bend[0], down + bend[1]
     cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
     return cos * across + sin * down, cos * down - sin * across
 
 
 def _smooth_noise(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
     """Two fields of standard deviation 1 at every pixel, smooth over 0.1 · size."""
-    places = np.arange(size)
+    places = np.arange(size, dtype=np.float32)
     gaussian = np.exp(-0.5 * ((places[:, None] - places) / (0.1 * size)) ** 2)
     gaussian /= np.linalg.norm(gaussian, axis=1, keepdims=True)
-    return gaussian @ rng.normal(size=(2, count, size, size)) @ gaussian.T
+    return gaussian @ _normal(rng, (2, count, size, size)) @ gaussian.T
+
+
+# Float32 throughout: half the time, and finer than a pixel by far.
+
+
+def _uniform(
+    rng: np.random.Generator, low: float, high: float, shape: tuple[int, ...]
+) -> np.ndarray:
+    return rng.uniform(low, high, shape).astype(np.float32)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.standard_normal(shape, dtype=np.float32)
 
 
 def _distance_to_stroke(
@@ -106,9 +122,10 @@ def _distance_to_stroke(
 
     The X is two diagonals between (±arm, ±arm), the O a circle of radius `arm`.
     """
-    falling, rising = (across + down) / np.sqrt(2), (across - down) / np.sqrt(2)
-    beyond_falling = np.maximum(np.abs(falling) - arm * np.sqrt(2), 0)
-    beyond_rising = np.maximum(np.abs(rising) - arm * np.sqrt(2), 0)
-    x = np.minimum(np.hypot(rising, beyond_falling), np.hypot(falling, beyond_rising))
-    o = np.abs(np.hypot(across, down) - arm)
-    return np.where(label[:, None, None] == 0, x, o)
+    root = np.float32(np.sqrt(2))
+    falling, rising = (across + down) / root, (across - down) / root
+    beyond_falling = np.maximum(np.abs(falling) - arm * root, 0)
+    beyond_rising = np.maximum(np.abs(rising) - arm * root, 0)
+    x = np.minimum(rising**2 + beyond_falling**2, falling**2 + beyond_rising**2)
+    o = np.abs(np.sqrt(across**2 + down**2) - arm)
+    return np.where(label[:, None, None] == 0, np.sqrt(x), o)
