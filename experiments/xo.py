@@ -24,7 +24,7 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 from sklearn.neighbors import KNeighborsClassifier
 
-import cnn_jax.functional as F  # noqa: N812
+import cnn_jax.functional as F
 from cnn_jax import data, nn, report, training
 from cnn_jax.models import xo_net
 from cnn_jax.training import checkpoint
@@ -367,7 +367,7 @@ def one_network(
     """Trains one network until its error is what was desired."""
     page.section("3. One network learns")
     net = xo_net(rngs=nnx.Rngs(config.seed))
-    page.console.print(nn.summary(net, xo.shape))
+    page.table(*nn.summary(net, xo.shape).table())
     how = training.Config(
         epochs=4 * config.epochs,
         batch_size=50,
@@ -428,7 +428,8 @@ def learned_features(page: report.Page, net: nn.Chain) -> None:
         "The features of the first layer; black is negative, white positive.",
     )
     stacked = second.transpose(2, 0, 3, 1)
-    rows = [np.pad(part, ((0, 1), (0, 0), (0, 1))) for part in stacked]
+    gap = ((0, 1), (0, 0), (0, 1))
+    rows = [np.pad(part, gap, constant_values=np.nan) for part in stacked]
     mosaic = np.concatenate([row.reshape(row.shape[0], -1) for row in rows])
     page.figure(
         report.pictures([mosaic], columns=1),
@@ -453,15 +454,17 @@ def journey(page: report.Page, net: nn.Chain, images: np.ndarray) -> None:
     """Follows an X and an O through every layer to the vote."""
     page.section("5. Two pictures on their way")
     letters, done = "XO", None
-    shown, titles = [[image[..., 0]] for image in images], [""]
+    shown, titles = [[image[..., 0]] for image in images], []
     maps, rows = jnp.asarray(images), []
     for name in net.names[:-1]:
         maps, done = net.run(maps, after=done, upto=name), name
-        titles += [f"{name}[{i}]" for i in range(4)]
+        titles += ["", *(f"{name}[{i}]" for i in range(4))]
         for letter, pictures, each in zip(
             letters, shown, np.asarray(maps), strict=True
         ):
-            pictures += [each[..., i] for i in range(4)]
+            pictures += [None] * (len(pictures) % 5 == 0) + [
+                each[..., i] for i in range(4)
+            ]
             volume = "×".join(map(str, each.shape))
             rows.append(
                 [letter, name, volume, f"{each.min():.2f}", f"{each.max():.2f}"]

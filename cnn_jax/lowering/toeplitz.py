@@ -44,15 +44,16 @@ def conv(
     matrix = jnp.einsum("ulp,rucgo->grlcpo", starts.astype(kernel.dtype), taps)
 
     # Plain matrices [groups, many, few]: products of more axes are slower.
-    columns = columns.reshape(
-        -1, matrix.shape[1] * matrix.shape[2], groups, group_channels
-    )
-    columns = jnp.moveaxis(columns, 2, 0).reshape(groups, columns.shape[0], -1)
-    matrix = matrix.reshape(groups, columns.shape[-1], -1)
+    many, few = math.prod(columns.shape[:-1]), math.prod(matrix.shape[1:4])
+    columns = columns.reshape(many, few // group_channels, groups, group_channels)
+    columns = jnp.moveaxis(columns, 2, 0).reshape(groups, many, few)
+    matrix = matrix.reshape(groups, few, tile * out_channels // groups)
     out = jnp.matmul(columns, matrix, precision=precision)
-    out = out.reshape(groups, -1, tile, out_channels // groups)
-    out = jnp.moveaxis(out, 0, 2)
-    out = out.reshape(x.shape[0], *places[:-1], -1, out_channels)
+    out = out.reshape(groups, many * tile, out_channels // groups)
+    out = jnp.moveaxis(out, 0, 1)
+
+    tiles = math.ceil(places[-1] / tile)
+    out = out.reshape(x.shape[0], *places[:-1], tiles * tile, out_channels)
     return lax.slice_in_dim(out, 0, places[-1], axis=len(window))
 
 
@@ -83,7 +84,7 @@ def _tiles(x: jax.Array, reach: int, tile: int, geometry: Geometry) -> jax.Array
     columns = []
     for start in range(0, tiles * step, step):
         parts = [lax.slice_in_dim(row, start, start + reach, axis=axis) for row in rows]
-        parts = [part.reshape(*part.shape[:axis], -1) for part in parts]
+        parts = [lax.collapse(part, axis) for part in parts]
         columns.append(jnp.concatenate(parts, axis=-1))
     return jnp.stack(columns, axis=axis)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from flax import nnx
 from jax import Array
 
-import cnn_jax.functional as F  # noqa: N812
+import cnn_jax.functional as F
 from cnn_jax import nn
 
 

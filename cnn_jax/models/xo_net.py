@@ -2,7 +2,7 @@
 
 from flax import nnx
 
-import cnn_jax.functional as F  # noqa: N812
+import cnn_jax.functional as F
 from cnn_jax import nn
 
 

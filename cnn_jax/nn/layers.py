@@ -16,7 +16,7 @@ from flax import nnx
 from jax.nn.initializers import he_normal, zeros
 from jaxtyping import Array, Float
 
-import cnn_jax.functional as F  # noqa: N812
+import cnn_jax.functional as F
 from cnn_jax.functional.door import PerAxis, whole, window_of
 from cnn_jax.functional.padding import Padding, PaddingMode
 

@@ -58,31 +58,38 @@ class Summary:
         """How many products are added up for one input."""
         return sum(row.multiply_adds for row in self.rows)
 
-    def __rich__(self) -> "Table":
-        from rich.table import Table
-
-        table = Table(box=None, show_footer=True, pad_edge=False)
-        table.add_column("stage", f"input {_volume(self.input_shape)}", no_wrap=True)
-        table.add_column("volume", justify="right")
-        table.add_column("parameters", f"{self.parameters:,}", justify="right")
-        table.add_column("multiply-adds", f"{self.multiply_adds:,}", justify="right")
-        table.add_column("sees", justify="right")
-        table.add_column("stride", justify="right")
-        table.add_column("offset", justify="right")
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """The names of the columns, and a row of text per stage and for the sums."""
+        rows = [["input", _volume(self.input_shape), "", "", "", "", ""]]
         for row in self.rows:
             field = ["all", "", ""]
             if row.field:
                 size, stride, offset = row.field
                 field = [_volume(size), _short(stride), _short(offset)]
-            table.add_row(
-                row.name
-                if row.kind == row.name
-                else f"{row.name} [dim]{row.kind}[/dim]",
-                _volume(row.volume),
-                f"{row.parameters:,}" if row.parameters else "",
-                f"{row.multiply_adds:,}" if row.multiply_adds else "",
-                *field,
+            rows.append(
+                [
+                    row.name if row.kind == row.name else f"{row.name} {row.kind}",
+                    _volume(row.volume),
+                    f"{row.parameters:,}" if row.parameters else "",
+                    f"{row.multiply_adds:,}" if row.multiply_adds else "",
+                    *field,
+                ]
             )
+        sums = f"{self.parameters:,}", f"{self.multiply_adds:,}"
+        columns = ["stage", "volume", "parameters", "multiply-adds"]
+        columns += ["sees", "stride", "offset"]
+        return columns, [*rows, ["total", "", *sums, "", "", ""]]
+
+    def __rich__(self) -> "Table":
+        from rich.table import Table
+
+        columns, rows = self.table()
+        table = Table(box=None, pad_edge=False)
+        for name in columns:
+            justify = "left" if name == "stage" else "right"
+            table.add_column(name, justify=justify, no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
         return table
 
     def __str__(self) -> str:

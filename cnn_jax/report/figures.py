@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
 
 def _figure(
-    rows: int, columns: int, width: float, height: float
+    rows: int, columns: int, width: float, height: float, *, share: bool = False
 ) -> "tuple[Figure, Any]":
     # Figures of their own, not pyplot's, so that none outlives its reader.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
+    return figure, axes
 
 
 def numbers(
@@ -65,7 +66,7 @@ def numbers(
 
 
 def pictures(
-    images: Sequence[np.ndarray],
+    images: Sequence[np.ndarray | None],
     *,
     titles: Sequence[str] = (),
     columns: int = 8,
@@ -74,7 +75,7 @@ def pictures(
     """Pictures in a grid; grey ones of shape (height, width), colour (…, 3).
 
     Args:
-        images: What to show.
+        images: What to show; None leaves a place empty.
         titles: One for each, or none.
         columns: Pictures in a row.
         limits: The values of black and white; each picture's own extremes by default.
@@ -84,14 +85,14 @@ def pictures(
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    tall = max(image.shape[0] / image.shape[1] for image in images)
+    tall = max(im.shape[0] / im.shape[1] for im in images if im is not None)
     size = max(0.9, 7.5 / columns)
     height = rows * (size * tall + (0.35 if titles else 0.1))
     figure, axes = _figure(rows, columns, columns * size, height)
     low, high = limits or (None, None)
     for i, ax in enumerate(axes.flat):
         ax.axis("off")
-        if i < len(images):
+        if i < len(images) and images[i] is not None:
             ax.imshow(images[i], cmap="gray", vmin=low, vmax=high)
             if titles:
                 ax.set_title(titles[i], fontsize=8)
@@ -123,7 +124,8 @@ def curves(
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     width = max(5.0, 2.4 * columns)
-    figure, axes = _figure(rows, columns, width, max(3.2, 2.1 * rows))
+    height = max(3.2, 2.1 * rows)
+    figure, axes = _figure(rows, columns, width, height, share=True)
     for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
         _lines(ax, lines)
         ax.set_title(title, fontsize=9)

@@ -1,0 +1,30 @@
+import os
+
+# Two devices on a CPU, before JAX starts.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+import jax
+import numpy as np
+import pytest
+from jaxtyping import config as jaxtyping_config
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def as_shipped():
+    """Without the types that the test suite checks by hook: what a user meets."""
+    jaxtyping_config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping_config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """A folder for prepared data that all tests share."""
+    return tmp_path_factory.mktemp("data")

@@ -1,0 +1,67 @@
+import inspect
+
+import pytest
+
+import cnn_jax
+from cnn_jax import data, functional, lowering, models, nn, report, training
+
+FLOORS = (data, functional, lowering, models, nn, report, training)
+
+
+def public(floor):
+    for name, thing in vars(floor).items():
+        if not name.startswith("_") and getattr(thing, "__module__", "").startswith(
+            "cnn"
+        ):
+            yield name, thing
+
+
+FUNCTIONS = [
+    pytest.param(thing, id=f"{floor.__name__}.{name}")
+    for floor in (functional, nn, models, data)
+    for name, thing in public(floor)
+    if inspect.isfunction(thing)
+]
+
+
+def test_floors_are_found_by_name():
+    assert [getattr(cnn_jax, name) for name in cnn_jax.__all__]
+    assert set(cnn_jax.__all__) <= set(dir(cnn_jax))
+    with pytest.raises(AttributeError, match="cellar"):
+        cnn_jax.cellar  # noqa: B018
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_options_are_keyword_only(function):
+    parameters = inspect.signature(function).parameters.values()
+    positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    optional = [p.name for p in positional if p.default is not p.empty]
+    assert set(optional) <= {"bias"}
+
+
+@pytest.mark.parametrize(
+    "function", [p for p in FUNCTIONS if "functional" in p.id or "models" in p.id]
+)
+def test_docstrings_have_an_example_and_a_source(function):
+    text = inspect.getdoc(function)
+    assert "Example:" in text
+    assert "Source:" in text
+    for name in inspect.signature(function).parameters:
+        assert f"{name}:" in text
+
+
+@pytest.mark.parametrize("floor", FLOORS, ids=lambda floor: floor.__name__)
+def test_everything_public_says_what_it_is(floor):
+    silent = [name for name, thing in public(floor) if not inspect.getdoc(thing)]
+    assert silent == []
+
+
+def test_the_names_of_the_design_are_there():
+    assert {
+        "conv", "convolve", "match_feature", "pad", "max_pool", "avg_pool", "sum_pool",
+        "global_avg_pool", "relu", "tanh", "softmax", "dropout", "image_kernel",
+    } <= dict(public(functional)).keys()  # fmt: skip
+    assert {
+        "Chain", "Conv", "Dense", "Dropout", "MaxPool", "AvgPool", "Summary", "summary",
+    } <= dict(public(nn)).keys()  # fmt: skip
+    assert set(models.MODELS) == {"xo_net", "lenet5"}

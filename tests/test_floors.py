@@ -1,0 +1,96 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "cnn_jax"
+
+# Each floor, and the floors that its modules may import.
+MAY_IMPORT = {
+    "report": set(),
+    "lowering": set(),
+    "functional": {"lowering"},
+    "nn": {"functional", "lowering"},
+    "models": {"nn", "functional", "lowering"},
+    "data": {"functional", "lowering"},
+    "training": {"nn", "functional", "lowering", "data", "report"},
+}
+ONLY_IN = {"matplotlib": "report", "tensorflow_datasets": "data"}
+
+
+def imports(path):
+    """Every module that a file imports, at any depth, outside of type checking."""
+    tree = ast.parse(path.read_text())
+    hidden = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield node.module
+            if node.module == "cnn_jax":
+                yield from (f"cnn_jax.{alias.name}" for alias in node.names)
+
+
+def looks_up(path, floor):
+    """The imports of a file of a floor that point up, or aside."""
+    found = []
+    for name in imports(path):
+        root, *rest = name.split(".")
+        inside = root == "cnn_jax" and rest and rest[0] != floor
+        if inside and rest[0] not in MAY_IMPORT[floor]:
+            found.append(name)
+        if ONLY_IN.get(root, floor) != floor:
+            found.append(name)
+    return found
+
+
+def test_every_floor_is_known():
+    floors = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert floors == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("floor", MAY_IMPORT)
+def test_imports_point_down(floor):
+    files = sorted((PACKAGE / floor).rglob("*.py"))
+    assert files
+    assert {str(f): up for f in files if (up := looks_up(f, floor))} == {}
+
+
+def test_an_upward_import_is_seen(tmp_path):
+    planted = tmp_path / "planted.py"
+    planted.write_text(
+        "def f():\n    from cnn_jax import nn\n    import matplotlib.axes\n"
+    )
+    assert looks_up(planted, "functional") == ["cnn_jax.nn", "matplotlib.axes"]
+
+
+def run(code):
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_import_is_light():
+    heavy = ["matplotlib", "tensorflow_datasets", "flax", "optax", "orbax", "sklearn"]
+    code = f"import sys, cnn_jax; print([m for m in {heavy} if m in sys.modules])"
+    assert run(code).strip() == "[]"
+
+
+def test_functional_and_nn_run_without_tfds():
+    code = (
+        "import sys\n"
+        "sys.modules['tensorflow_datasets'] = None\n"
+        "import jax.numpy as jnp, cnn_jax\n"
+        "from flax import nnx\n"
+        "layer = cnn_jax.nn.Conv(1, 2, (3, 3), rngs=nnx.Rngs(0))\n"
+        "print(cnn_jax.functional.relu(layer(jnp.ones((5, 6, 1)))).shape)\n"
+    )
+    assert run(code).strip() == "(3, 4, 2)"
