@@ -14,6 +14,7 @@ import urllib.parse
 import urllib.request
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,27 @@ def load(name: str, *, data_dir: str | Path | None = None) -> Dataset:
             warnings.warn(
                 f"{cache} is damaged ({error}) and is built again", stacklevel=2
             )
-    data = _from_own(name, root) if base in VERSIONS else _from_tfds(name, root)
+    with _quiet():
+        data = _from_own(name, root) if base in VERSIONS else _from_tfds(name, root)
     _write(cache, data)
     return data
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TFDS from logging what a user cannot mend."""
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
 def _read(cache: Path) -> Dataset:
     """The arrays of a file; zip checks a sum over each of them."""
-    with np.load(cache) as arrays:
+    with open(cache, "rb") as file, np.load(file) as arrays:
         splits: dict[str, dict[str, np.ndarray]] = {"train": {}, "test": {}}
         for key in arrays.files:
             if key != "classes":
@@ -196,10 +210,6 @@ def _dataset(builder: Any, sources: dict[str, Any]) -> Dataset:
 
 
 def _arrays(source: Any) -> Split:
-    # TFDS would log that another library decodes pictures faster.
-    log = logging.getLogger("absl")
-    level, _ = log.level, log.setLevel(logging.ERROR)
     examples = [(example["image"], example["label"]) for example in source]
-    log.setLevel(level)
     images, labels = zip(*examples, strict=True)
     return {"image": np.stack(images), "label": np.array(labels, np.int32)}

@@ -3,18 +3,17 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from rich.console import Console
+from rich.table import Table
 
 from cnn_jax.functional.padding import as_pads
 from cnn_jax.lowering import Geometry, conv_p
 from cnn_jax.nn.chain import Chain, Stage
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 class Field(NamedTuple):
@@ -80,9 +79,7 @@ class Summary:
         columns += ["sees", "stride", "offset"]
         return columns, [*rows, ["total", "", *sums, "", "", ""]]
 
-    def __rich__(self) -> "Table":
-        from rich.table import Table
-
+    def __rich__(self) -> Table:
         columns, rows = self.table()
         table = Table(box=None, pad_edge=False)
         for name in columns:
@@ -93,8 +90,6 @@ class Summary:
         return table
 
     def __str__(self) -> str:
-        from rich.console import Console
-
         console = Console(width=100)
         with console.capture() as capture:
             console.print(self)
@@ -238,7 +233,7 @@ def _field_after(stage: Any, x: Any, out: Any, field: Field | None) -> Field | N
     )
 
 
-def _short(numbers: tuple[float, ...]) -> str:
+def _short(numbers: tuple[int | float, ...]) -> str:
     """One number where all axes agree."""
     return _volume(numbers[:1] if len(set(numbers)) == 1 else numbers)
 

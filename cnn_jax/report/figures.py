@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    import matplotlib.axes
+    import matplotlib.figure
 
 
 def _figure(
     rows: int, columns: int, width: float, height: float, *, share: bool = False
-) -> "tuple[Figure, Any]":
+) -> "tuple[matplotlib.figure.Figure, Any]":
     # Figures of their own, not pyplot's, so that none outlives its reader.
     from matplotlib.figure import Figure
 
@@ -26,7 +26,7 @@ def numbers(
     *,
     digits: int = 2,
     framed: Sequence[tuple[int, int, int]] = (),
-) -> "Figure":
+) -> "matplotlib.figure.Figure":
     """Small arrays as boards of numbered squares, side by side: −1 dark, 1 light.
 
     Args:
@@ -71,7 +71,7 @@ def pictures(
     titles: Sequence[str] = (),
     columns: int = 8,
     limits: tuple[float, float] | None = None,
-) -> "Figure":
+) -> "matplotlib.figure.Figure":
     """Pictures in a grid; grey ones of shape (height, width), colour (…, 3).
 
     Args:
@@ -107,7 +107,7 @@ def curves(
     columns: int = 4,
     log_x: bool = False,
     log_y: bool = False,
-) -> "Figure":
+) -> "matplotlib.figure.Figure":
     """Lines with bands of spread, one small diagram per panel and shared axes.
 
     Args:
@@ -143,7 +143,9 @@ def curves(
     return figure
 
 
-def _lines(ax: "Axes", lines: Mapping[str, tuple[Any, Any, Any]]) -> None:
+def _lines(
+    ax: "matplotlib.axes.Axes", lines: Mapping[str, tuple[Any, Any, Any]]
+) -> None:
     for (name, (places, means, spreads)), mark in zip(
         lines.items(), "os^Dv", strict=False
     ):
@@ -155,7 +157,7 @@ def _lines(ax: "Axes", lines: Mapping[str, tuple[Any, Any, Any]]) -> None:
     ax.tick_params(labelsize=7)
 
 
-def confusion(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
+def confusion(counts: np.ndarray, classes: Sequence[str]) -> "matplotlib.figure.Figure":
     """How often each class (rows) was taken for each (columns).
 
     Args:

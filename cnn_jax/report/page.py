@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import matplotlib.figure
 
 
 class Page:
@@ -71,7 +71,7 @@ class Page:
         self.console.print(table)
         self._add("table", {"columns": columns, "rows": rows, "caption": caption})
 
-    def figure(self, figure: "Figure", caption: str) -> None:
+    def figure(self, figure: "matplotlib.figure.Figure", caption: str) -> None:
         """Adds a figure to the page, and nothing to the terminal."""
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=110)

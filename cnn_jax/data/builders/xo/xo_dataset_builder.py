@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from cnn_jax.data.builders import VERSIONS
 from cnn_jax.data.builders.xo.drawing import CLASSES, draw
 
-STRENGTHS = {"clean": 0.0, "moderate": 0.5, "hard": 1.0}
+STRENGTHS = {"moderate": 0.5, "hard": 1.0, "clean": 0.0}
 EXAMPLES = {"train": 4000, "test": 1000}
 
 
@@ -23,7 +23,7 @@ class XOConfig(tfds.core.BuilderConfig):
 
 
 def _configs() -> list[XOConfig]:
-    """Of each strength, 28 pixels a side under its plain name, and two more sizes."""
+    """Each strength at 28 pixels a side under its plain name, then at two others."""
     return [
         XOConfig(
             name=name if size == 28 else f"{name}_{size}",

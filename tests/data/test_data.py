@@ -1,0 +1,280 @@
+import importlib.util
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import data
+from cnn_jax.data import loader
+
+
+@pytest.fixture(scope="module")
+def xo(data_dir):
+    return data.load("xo", data_dir=data_dir)
+
+
+def test_xo_is_what_its_builder_says(xo):
+    assert xo.shape == (28, 28, 1)
+    assert xo.classes == ("X", "O")
+    assert xo.train["image"].dtype == np.float32
+    assert {len(xo.train["label"]), len(xo.test["label"])} == {4000, 1000}
+    assert xo.train["label"].mean() == xo.test["label"].mean() == 0.5
+    assert xo.train["image"].min() < -1.1  # Noise is not cut.
+
+
+def test_configurations_differ_in_size_and_strength(data_dir, xo):
+    small = data.load("xo/clean_14", data_dir=data_dir)
+    assert small.shape == (14, 14, 1)
+    assert small.test["image"].min() == -1
+    assert len(np.unique(small.test["image"], axis=0)) == 2
+
+
+def test_digits_are_scikit_learns(data_dir):
+    from sklearn.datasets import load_digits
+
+    digits, want = data.load("digits", data_dir=data_dir), load_digits()
+    assert digits.shape == (8, 8, 1)
+    assert len(digits.train["label"]) + len(digits.test["label"]) == 1797
+    assert digits.classes == tuple("0123456789")
+
+    def key(image, label):
+        return *np.ravel(image).astype(int), int(label)
+
+    splits = [digits.train, digits.test]
+    got = [key(*pair) for s in splits for pair in zip(*s.values(), strict=True)]
+    grey = np.rint(want.images * 255 / 16)
+    assert sorted(got) == sorted(map(key, grey, want.target))
+    shares = [np.bincount(s["label"]) / len(s["label"]) for s in splits]
+    np.testing.assert_allclose(*shares, atol=0.005)
+
+
+def same(a, b):
+    for split in ("train", "test"):
+        for name in ("image", "label"):
+            np.testing.assert_array_equal(
+                getattr(a, split)[name], getattr(b, split)[name]
+            )
+
+
+def test_the_second_start_reads_one_file(data_dir, xo, monkeypatch):
+    monkeypatch.setattr(loader, "_from_own", None)
+    same(data.load("xo", data_dir=data_dir), xo)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other"])
+def test_a_damaged_file_is_built_again(data_dir, xo, damage):
+    cache = data_dir / "cnn_jax" / "xo-1.0.0.npz"
+    whole = cache.read_bytes()
+    half = len(whole) // 2
+    cache.write_bytes(
+        {
+            "cut": whole[:half],
+            "flipped": whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :],
+            "empty": b"",
+            "other": b"not a zip file" * 100,
+        }[damage]
+    )
+    with pytest.warns(UserWarning, match="is damaged .* and is built again"):
+        again = data.load("xo", data_dir=data_dir)
+    same(again, xo)
+    assert cache.read_bytes() == whole
+    assert [path.name for path in cache.parent.glob("tmp*")] == []
+
+
+def test_a_damaged_prepared_set_is_made_again(data_dir):
+    want = data.load("xo/clean_14", data_dir=data_dir)
+    (data_dir / "cnn_jax" / "xo-clean_14-1.0.0.npz").unlink()
+    (records,) = (data_dir / "xo" / "clean_14").rglob("*train*")
+    records.write_bytes(records.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="clean_14 is damaged .* and is made again"):
+        same(data.load("xo/clean_14", data_dir=data_dir), want)
+
+
+def test_it_loads_where_array_record_has_no_wheel(tmp_path, monkeypatch, data_dir):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n: None if n == "array_record" else found(n)
+    )
+    here = data.load("digits", data_dir=tmp_path)
+    monkeypatch.undo()
+    prepared = data.load("digits", data_dir=data_dir)
+    for a, b in ((here.train, prepared.train), (here.test, prepared.test)):
+        order = [np.lexsort(s["image"].reshape(len(s["label"]), -1).T) for s in (a, b)]
+        np.testing.assert_array_equal(a["image"][order[0]], b["image"][order[1]])
+        np.testing.assert_array_equal(a["label"][order[0]], b["label"][order[1]])
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "name"),
+    [
+        (ValueError, "no 'xo/soft'.*'clean', .*'moderate'", "xo/soft"),
+        (ValueError, "no 'digits/a'; 'digits' has no variants", "digits/a"),
+        (ValueError, "no data set 'mnits'.*xo, digits.*close: mnist", "mnits"),
+        (ValueError, "no data set ''", ""),
+    ],
+)
+def test_unknown_names_are_refused(data_dir, error, message, name):
+    with pytest.raises(error, match=message):
+        data.load(name, data_dir=data_dir)
+
+
+def test_what_cannot_be_fetched_says_how_to_get_it(tmp_path, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise OSError("no network here")
+
+    monkeypatch.setattr(loader.socket, "create_connection", no_network)
+    monkeypatch.setattr(loader.urllib.request, "getproxies", dict)
+    with pytest.raises(FileNotFoundError, match="no network here.*tfds build mnist"):
+        data.load("mnist", data_dir=tmp_path)
+
+
+def test_a_prepared_tfds_set_is_read(tmp_path):
+    """A set of pictures under a name that TFDS knows, prepared elsewhere."""
+    import tensorflow_datasets as tfds
+
+    from cnn_jax.data.builders.digits.digits_dataset_builder import _png
+
+    rng = np.random.default_rng(0)
+    counts = {"train": rng.integers(0, 17, (6, 28, 28)), "test": np.ones((2, 28, 28))}
+    info = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(28, 28, 1), encoding_format="png"),
+            "label": tfds.features.ClassLabel(num_classes=10),
+        }
+    )
+
+    class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        name = "mnist"
+        VERSION = tfds.core.Version("3.0.1")
+
+        def _info(self):
+            return self.dataset_info_from_configs(features=info)
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples(split) for split in counts}
+
+        def _generate_examples(self, split):
+            for i, picture in enumerate(counts[split]):
+                yield i, {"image": _png(picture), "label": i}
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loader._prepared(Mnist(data_dir=tmp_path))
+    mnist = data.load("mnist", data_dir=tmp_path)
+    assert mnist.shape == (28, 28, 1)
+    order = mnist.train["label"]
+    want = np.rint(counts["train"] * 255 / 16)[order][..., None]
+    np.testing.assert_array_equal(mnist.train["image"], want)
+
+
+SPLIT = {"image": np.zeros((3, 4, 5, 1)), "label": np.array([0, 1, 1])}
+
+
+@pytest.mark.parametrize(
+    ("message", "train"),
+    [
+        (
+            "`train` has 2 inputs, but 3 labels",
+            SPLIT | {"image": np.zeros((2, 4, 5, 1))},
+        ),
+        ("`train` has labels from 0 to 2.*2 classes", SPLIT | {"label": np.arange(3)}),
+        (r"`train` has \['image'\], but no `label`", {"image": np.zeros((3, 4, 5, 1))}),
+        (r"\['label'\], but needs `label` and one input", {"label": np.arange(2)}),
+    ],
+)
+def test_a_data_set_must_fit_together(message, train):
+    with pytest.raises(ValueError, match=message):
+        data.Dataset(train=train, test=SPLIT, classes=("a", "b"))
+
+
+# Drawing.
+
+
+def ink(**how):
+    return data.draw_xo(np.random.default_rng(0), 400, **how)
+
+
+def test_each_kind_does_what_it_says():
+    clean = ink(strength=0.0)["image"]
+    assert len(np.unique(clean, axis=0)) == 2
+    n, places = 28, np.arange(28) - 13.5
+
+    def centres(images):
+        mass = (images[..., 0] + 1) / (images[..., 0] + 1).sum(
+            axis=(1, 2), keepdims=True
+        )
+        return (mass.sum(axis=1) * places).sum(axis=1), mass.sum(axis=(1, 2)), mass
+
+    shifted = centres(ink(strength=0.5, kinds=["shift"])["image"])[0]
+    # Uniform within ±0.2 · 0.5 · 28 = ±2.8 pixels.
+    assert 2.6 < np.abs(shifted).max() < 2.85
+    np.testing.assert_allclose(shifted.std(), 2.8 / np.sqrt(3), rtol=0.1)
+
+    thick = ink(strength=1.0, kinds=["thickness"])["image"]
+    share = (thick + 1).sum(axis=(1, 2, 3)) / (clean + 1).sum(axis=(1, 2, 3))
+    # From 0.04 · n to 0.14 · n: up to 3.5 times the ink, less where strokes cross.
+    assert 1 <= share.min() < 1.1
+    assert 3 < share.max() < 3.6
+
+    noisy = ink(strength=0.5, kinds=["noise"])["image"] - clean
+    np.testing.assert_allclose(noisy.std(), 0.15, rtol=0.01)
+    assert abs(noisy.mean()) < 0.001
+    for kind in ("scale", "rotation", "elastic"):
+        assert np.abs(ink(strength=1.0, kinds=[kind])["image"] - clean).mean() > 0.02
+    assert n == clean.shape[1]
+
+
+def test_elastic_displacement_has_its_standard_deviation():
+    from cnn_jax.data.builders.xo.drawing import _smooth_noise
+
+    field = _smooth_noise(np.random.default_rng(0), 4000, 11)
+    np.testing.assert_allclose(field.std(axis=(0, 1)), 1.0, atol=0.05)
+
+
+def test_scale_and_rotation_move_the_stroke_as_far_as_they_say():
+    from cnn_jax.data.builders.xo.drawing import _template_coordinates
+
+    d = dict.fromkeys(data.XO_KINDS, 0.0) | {"scale": 1.0, "rotation": 1.0}
+    across, down = _template_coordinates(np.random.default_rng(0), 3000, 9, d)
+    corner = np.hypot(across[:, 0, 0], down[:, 0, 0]) / np.hypot(4, 4)
+    np.testing.assert_allclose(
+        [1 / corner.max(), 1 / corner.min()], [0.6, 1.1], atol=0.01
+    )
+    turned = np.rad2deg(np.arctan2(down[:, 4, 8], across[:, 4, 8]))
+    np.testing.assert_allclose([turned.min(), turned.max()], [-30, 30], atol=0.2)
+
+
+def test_drawing_is_repeated_by_its_seed_and_refuses_nonsense():
+    np.testing.assert_array_equal(ink()["image"], ink()["image"])
+    with pytest.raises(ValueError, match="'colour'.*'shift'"):
+        ink(kinds=["colour"])
+    with pytest.raises(ValueError, match="`strength` is 2.0"):
+        ink(strength=2.0)
+    with pytest.raises(ValueError, match="`size` is 0"):
+        ink(size=0)
+
+
+# Augmentation.
+
+
+def test_affine_maps_move_pictures_as_far_as_they_say():
+    key, images = jax.random.key(0), jnp.zeros((200, 21, 31, 2)).at[:, 10, 15].set(1.0)
+    moved = data.random_affine(key, images, shift=0.1, scale=0.0, rotation=0.0)
+    rows, columns = jnp.arange(21.0), jnp.arange(31.0)
+    centre = (
+        moved.sum(axis=2)[..., 0] @ rows - 10,
+        moved.sum(axis=1)[..., 0] @ columns - 15,
+    )
+    for away, side in zip(centre, (21, 31), strict=True):
+        assert 0.09 * side < jnp.abs(away).max() <= 0.1 * side + 1e-3
+    np.testing.assert_array_equal(moved[..., 0], moved[..., 1])
+
+
+def test_an_affine_map_of_nothing_is_nothing():
+    images = jax.random.normal(jax.random.key(1), (3, 6, 7, 2))
+    still = data.random_affine(
+        jax.random.key(0), images, shift=0.0, scale=0.0, rotation=0.0
+    )
+    np.testing.assert_allclose(still, images, atol=1e-6)

@@ -1,0 +1,206 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import cnn_jax.functional as F
+from cnn_jax import nn
+from tests.helpers import assert_close, draw
+
+
+def small(seed=0, last="alpha"):
+    """Names that are not in alphabetical order, and every kind of stage."""
+    rngs = nnx.Rngs(seed)
+    return nn.Chain(
+        {
+            "zeta": nn.Conv(2, 4, (3, 2), padding=((1, 0), (0, 1)), rngs=rngs),
+            "relu": F.relu,
+            "pool": nn.MaxPool((2, 3), ceil_mode=True),
+            "block": nn.Chain(
+                {"wide": nn.Conv(4, 3, (2, 1), rngs=rngs), "act": F.tanh, "b": F.relu}
+            ),
+            "drop": nn.Dropout(0.5, rngs=rngs),
+            last: nn.Dense((1, 3, 3), 5, rngs=rngs),
+        }
+    )
+
+
+@pytest.fixture
+def net():
+    return nnx.view(small(), deterministic=True)
+
+
+@pytest.fixture
+def x(rng):
+    return draw(rng, 4, 5, 8, 2)
+
+
+PATHS = ["zeta", "relu", "pool", "block/wide", "block/act", "block/b", "drop", "alpha"]
+
+
+def test_stages_run_in_the_order_they_were_given(net, x):
+    assert [path for path, _ in net.steps()] == PATHS
+    want = x
+    for _, stage in net.steps():
+        want = stage(want)
+    assert_close(net(x), want)
+
+
+@pytest.mark.parametrize("cut", [*PATHS, "block"])
+def test_a_cut_and_what_follows_is_the_whole(net, x, cut):
+    assert_close(net.run(net.run(x, upto=cut), after=cut), net(x))
+
+
+def test_between_two_cuts(net, x):
+    maps = net.run(x, upto="relu")
+    want = net.run(x, upto="block/act")
+    assert_close(net.run(maps, after="relu", upto="block/act"), want)
+    assert net.run(maps, after="relu", upto="relu") is maps
+
+
+def test_order_survives_split_merge_and_jit(x):
+    net = nnx.view(small(), deterministic=True)
+    graph, state = nnx.split(net)
+    assert nnx.merge(graph, state).names == net.names
+    assert_close(jax.jit(lambda s, x: nnx.merge(graph, s)(x))(state, x), net(x))
+
+
+def test_parameter_paths():
+    _, state = nnx.split(small(), nnx.Param, ...)[:2]
+    paths = {"/".join(path) for path in dict(nnx.to_flat_state(state))}
+    assert paths == {
+        f"stages/{stage}/{name}"
+        for stage in ("zeta", "block/stages/wide", "alpha")
+        for name in ("kernel", "bias")
+    }
+
+
+def test_equal_nets_share_one_compilation(x):
+    traced = []
+
+    @jax.jit
+    def run(net, x):
+        traced.append(1)
+        return net(x)
+
+    graphs = [nnx.split(small(seed))[0] for seed in (0, 1)]
+    assert graphs[0] == graphs[1]
+    assert hash(graphs[0]) == hash(graphs[1])
+    assert nnx.split(small(last="omega"))[0] != graphs[0]
+
+
+def test_heads_hang_on_cuts(net, x):
+    head = nn.Dense(3, 2, rngs=nnx.Rngs(1))
+    deep = nn.Chain(
+        {"a": net, "b": F.softmax},
+        heads={"late": ("a/block", head), "early": ("a/relu", F.global_avg_pool)},
+    )
+    out = deep.with_heads(x)
+    assert set(out) == {"b", "late", "early"}
+    assert_close(out["b"], deep(x))
+    assert_close(out["late"], head(net.run(x, upto="block")))
+    assert_close(out["early"], F.global_avg_pool(net.run(x, upto="relu")))
+
+
+def test_values_between_stages_may_be_tuples():
+    net = nn.Chain(
+        {"pair": lambda x: (x, 2 * x), "sum": lambda pair: pair[0] + pair[1]}
+    )
+    assert net(jnp.array(2.0)) == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "stages"),
+    [
+        (ValueError, "`stages` is empty", {}),
+        (TypeError, "stage 'a' is 3", {"a": 3}),
+        (ValueError, "'a/b'", {"a/b": F.relu}),
+        (ValueError, "''", {"": F.relu}),
+    ],
+)
+def test_refusals(as_shipped, error, message, stages):
+    with pytest.raises(error, match=message):
+        nn.Chain(stages)
+
+
+def test_unknown_stages_are_refused(net, x):
+    with pytest.raises(ValueError, match="no stage 'conv1'.*'zeta'"):
+        net.run(x, upto="conv1")
+    with pytest.raises(ValueError, match="no stage 'block/nope'"):
+        net.run(x, after="block/nope")
+    with pytest.raises(ValueError, match="`after` is 'pool', which comes behind"):
+        net.run(x, after="pool", upto="relu")
+    with pytest.raises(ValueError, match="no stage 'nope'"):
+        nn.Chain({"a": F.relu}, heads={"aux": ("nope", F.relu)})
+
+
+# Layers.
+
+
+def test_conv_is_the_function(rng):
+    how = dict(stride=(1, 2), padding=((1, 0), (2, 2)), dilation=(2, 1), groups=2)
+    how |= dict(padding_mode="reflect")
+    layer = nn.Conv(4, 6, [3, 2], rngs=nnx.Rngs(0), **how)
+    x = draw(rng, 2, 7, 8, 4)
+    assert_close(layer(x), F.conv(x, layer.kernel[...], layer.bias[...], **how))
+    assert layer.kernel.shape == (3, 2, 2, 6)
+    bare = nn.Conv(4, 6, (3,), use_bias=False, rngs=nnx.Rngs(0))
+    assert bare.bias is None
+    assert bare(x).shape == (2, 7, 6, 6)
+
+
+def test_kernels_start_as_he_drew_them():
+    layer = nn.Conv(32, 64, (3, 5), groups=2, rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(np.std(layer.kernel), np.sqrt(2 / (15 * 16)), rtol=0.02)
+    dense = nn.Dense((3, 4, 10), 500, rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(np.std(dense.kernel), np.sqrt(2 / 120), rtol=0.02)
+    assert not np.any(layer.bias)
+    assert not np.any(dense.bias)
+
+
+def test_dense_reads_maps_as_a_list(rng):
+    layer, x = nn.Dense((2, 3, 4), 5, rngs=nnx.Rngs(0)), draw(rng, 6, 2, 3, 4)
+    layer.bias[...] = draw(rng, 5)
+    want = np.einsum(
+        "nhwc,hwco->no", np.float64(x), np.float64(layer.kernel).reshape(2, 3, 4, 5)
+    )
+    assert_close(layer(x), want + np.float64(layer.bias))
+    assert nn.Dense(4, 5, use_bias=False, rngs=nnx.Rngs(0))(x).shape == (6, 2, 3, 5)
+
+
+def test_dropout_silences_in_training_alone(rng):
+    layer, x = nn.Dropout(0.5, rngs=nnx.Rngs(0)), draw(rng, 100)
+    first, second = layer(x), layer(x)
+    assert (first == 0).sum() > 20
+    assert (first != second).any()
+    assert_close(nnx.view(layer, deterministic=True)(x), x)
+
+
+@pytest.mark.parametrize("stage", [nn.MaxPool, nn.AvgPool])
+def test_pools_are_records(rng, stage):
+    listed = stage([2, 3], stride=[1, 2], padding=[[1, 0], [0, 1]], ceil_mode=True)
+    how = dict(stride=(1, 2), padding=((1, 0), (0, 1)), ceil_mode=True)
+    pool = stage((2, 3), **how)
+    assert listed == pool
+    assert hash(listed) == hash(pool)
+    assert hash(stage((2, 3))) != hash(pool)
+    function = {nn.MaxPool: F.max_pool, nn.AvgPool: F.avg_pool}[stage]
+    x = draw(rng, 5, 7, 2)
+    assert_close(pool(x), function(x, (2, 3), **how))
+
+
+def test_layers_refuse(as_shipped):
+    rngs = nnx.Rngs(0)
+    with pytest.raises(TypeError, match="`window` is 3, but must be a tuple"):
+        nn.Conv(1, 2, 3, rngs=rngs)
+    with pytest.raises(ValueError, match="`in_channels` is 3, which 2 groups"):
+        nn.Conv(3, 4, (3,), groups=2, rngs=rngs)
+    with pytest.raises(ValueError, match="`out_channels` is 0"):
+        nn.Conv(3, 0, (3,), rngs=rngs)
+    with pytest.raises(ValueError, match=r"ends in \(3, 3, 2\).*reads \(4, 4, 2\)"):
+        nn.Dense((4, 4, 2), 3, rngs=rngs)(jnp.ones((5, 3, 3, 2)))
+    with pytest.raises(ValueError, match="`rate` is 1.5"):
+        nn.Dropout(1.5, rngs=rngs)
+    with pytest.raises(TypeError, match="`window` is 2"):
+        nn.MaxPool(2)

@@ -1,0 +1,111 @@
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+import cnn_jax.functional as F
+from cnn_jax import models, nn
+
+
+def seen(net, shape, unit):
+    """The first and last pixel of each axis that change a unit, by its gradient."""
+    ones = jax.tree.map(jnp.ones_like, nnx.state(net, nnx.Param))
+    nnx.update(net, ones)
+    out = net(jnp.ones(shape))
+    at = tuple(n // 2 if unit == "middle" else 0 for n in out.shape[:-1])
+    gradient = jax.grad(lambda x: net(x)[(*at, 0)])(jnp.ones(shape))
+    return [
+        (int(jnp.flatnonzero(axis)[0]), int(jnp.flatnonzero(axis)[-1]))
+        for axis in (gradient.any(axis=(1, 2)), gradient.any(axis=(0, 2)))
+    ]
+
+
+def test_receptive_field_is_what_the_gradient_says():
+    rngs = nnx.Rngs(0)
+    net = nn.Chain(
+        {
+            "a": nn.Conv(
+                1, 2, (3, 2), stride=(2, 1), padding=((2, 1), (0, 0)), rngs=rngs
+            ),
+            "relu": F.relu,
+            "b": nn.AvgPool((2, 3), padding=1),
+            "c": nn.Conv(2, 1, (2, 3), dilation=(3, 1), padding="same", rngs=rngs),
+        }
+    )
+    shape = (60, 70, 1)
+    field = nn.summary(net, shape).rows[-1].field
+    out = net(jnp.ones(shape)).shape
+    for axis, (first, last) in enumerate(seen(net, shape, "middle")):
+        middle = field.offset[axis] + field.stride[axis] * (out[axis] // 2)
+        assert last - first + 1 == field.size[axis]
+        assert (first + last) / 2 == middle
+
+
+def test_lenet5_has_the_papers_numbers():
+    summary = nn.summary(models.lenet5(rngs=nnx.Rngs(0)), (32, 32, 1))
+    rows = {row.name: row for row in summary.rows}
+    # LeCun et al. 1998, II.B; C3 has full connections here: 16 · (6 · 25 + 1) = 2,416.
+    sizes = {"c1": 156, "c3": 2416, "c5": 48120, "f6": 10164, "votes": 850}
+    assert {name: rows[name].parameters for name in sizes} == sizes
+    assert summary.parameters == 61706
+    volumes = {
+        "c1": (28, 28, 6),
+        "s2": (14, 14, 6),
+        "c3": (10, 10, 16),
+        "s4": (5, 5, 16),
+    }
+    assert {name: rows[name].volume for name in volumes} == volumes
+    assert rows["c5"].volume == (1, 1, 120)
+    # Its 122,304 connections count the bias: 28 · 28 · 6 · 26.
+    assert rows["c1"].multiply_adds == 28 * 28 * 6 * 25
+    assert rows["c5"].field.size == (32, 32)
+    assert rows["votes"].field is None
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_multiply_adds_of_a_grouped_layer(axes):
+    window, size = (3, 2, 2)[:axes], (9, 8, 7)[:axes]
+    layer = nn.Conv(4, 6, window, groups=2, rngs=nnx.Rngs(0))
+    row = nn.summary(nn.Chain({"conv": layer}), (*size, 4)).rows[0]
+    places = taps = 1
+    for n, k in zip(size, window, strict=True):
+        places, taps = places * (n - k + 1), taps * k
+    assert row.multiply_adds == places * taps * 2 * 6
+    assert row.parameters == taps * 2 * 6 + 6
+
+
+def test_products_inside_functions_and_loops_count():
+    def five_times(x):
+        return jax.lax.fori_loop(0, 5, lambda _, x: x @ jnp.ones((3, 3)), x)
+
+    net = nn.Chain({"jit": jax.jit(five_times), "mean": F.global_avg_pool})
+    jitted, mean = nn.summary(net, (4, 4, 3)).rows
+    assert jitted.multiply_adds == 5 * 16 * 9
+    assert mean.multiply_adds == 0
+    assert mean.field is None
+
+
+def test_shapes_will_do():
+    net = nnx.eval_shape(lambda: models.lenet5(rngs=nnx.Rngs(0)))
+    assert nn.summary(net, (32, 32, 1)).multiply_adds == 416520
+
+
+def test_it_reads_well():
+    text = str(nn.summary(models.xo_net(size=9, rngs=nnx.Rngs(0)), (9, 9, 1)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "pool1 MaxPool" in text
+    assert "5×5×8" in text
+
+
+def test_a_stage_that_does_not_fit_is_named():
+    net = models.xo_net(size=28, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="stage 'votes', given 8×8×16: .*reads"):
+        nn.summary(net, (32, 32, 1))
+
+
+def test_models_refuse():
+    with pytest.raises(ValueError, match="`size` is 28.*at least 32"):
+        models.lenet5(size=28, rngs=nnx.Rngs(0))
+    assert models.lenet5(size=40, channels=3, rngs=nnx.Rngs(0))(
+        jnp.ones((2, 40, 40, 3))
+    ).shape == (2, 10)
