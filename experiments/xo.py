@@ -113,19 +113,19 @@ def run(config: Config) -> Result:
 
 # The arithmetic.
 
-FALLING = 2 * np.eye(3, dtype=np.float32) - 1
+FALLING = 2 * jnp.eye(3) - 1
 RISING = FALLING[:, ::-1]
-CROSS = np.maximum(FALLING, RISING)
+CROSS = jnp.maximum(FALLING, RISING)
 
 
-def letters() -> tuple[np.ndarray, np.ndarray]:
+def letters() -> tuple[jax.Array, jax.Array]:
     """The 9 × 9 X, arms on the diagonals of its inner 7 × 7, and an O beside it."""
     x, o = np.full((2, 9, 9), -1, np.float32)
     for i in range(1, 8):
         x[i, i] = x[i, 8 - i] = 1
     o[1, 3:6] = o[7, 3:6] = o[3:6, 1] = o[3:6, 7] = 1
     o[2, [2, 6]] = o[6, [2, 6]] = 1
-    return x, o
+    return jnp.asarray(x), jnp.asarray(o)
 
 
 def worked_arithmetic(page: report.Page) -> dict[str, np.ndarray]:
@@ -153,9 +153,11 @@ def worked_arithmetic(page: report.Page) -> dict[str, np.ndarray]:
     ]
     page.table(["a feature on a patch", "the nine products", "match"], rows)
     panels = {"the X": x, "a patch": part, "the feature": FALLING}
+    panels = {name: np.asarray(board) for name, board in panels.items()}
+    panels |= {"their products": np.asarray(part * FALLING)}
     at = [(0, row, column) for row in range(3, 6) for column in range(3, 6)]
     page.figure(
-        report.numbers(panels | {"their products": part * FALLING}, framed=at),
+        report.numbers(panels, framed=at),
         "The falling diagonal on the centre of the X: seven squares agree and two do "
         "not, so the match is (7 − 2) / 9 = 5/9.",
     )
@@ -225,8 +227,8 @@ def _ninths(value: Any) -> str:
     return text.replace("-", "−")
 
 
-def _products(board: np.ndarray) -> str:
-    return " ".join(f"{value:+.0f}".replace("-", "−") for value in board.flat)
+def _products(board: jax.Array) -> str:
+    return " ".join(f"{value:+.0f}".replace("-", "−") for value in board.ravel())
 
 
 def _panels(features: dict[str, Any], stack: Any) -> dict[str, np.ndarray]:
@@ -420,7 +422,7 @@ def learned_features(page: report.Page, net: nn.Chain) -> None:
         f"{first.shape[-1]} of {first.shape[0]} × {first.shape[1]} pixels, and of the "
         f"second, of which each reads {second.shape[2]} maps."
     )
-    most = np.abs(first).max()
+    most = float(np.abs(first).max())
     page.figure(
         report.pictures(
             [first[..., 0, i] for i in range(first.shape[-1])], limits=(-most, most)

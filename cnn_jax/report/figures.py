@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
+Numbers = Sequence | np.ndarray
+Line = tuple[Numbers, Numbers, Numbers]
+
 
 def _figure(
     rows: int, columns: int, width: float, height: float, *, share: bool = False
@@ -100,7 +103,7 @@ def pictures(
 
 
 def curves(
-    panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]],
+    panels: Mapping[str, Mapping[str, Line]],
     *,
     x: str,
     y: str,
@@ -143,9 +146,7 @@ def curves(
     return figure
 
 
-def _lines(
-    ax: "matplotlib.axes.Axes", lines: Mapping[str, tuple[Any, Any, Any]]
-) -> None:
+def _lines(ax: "matplotlib.axes.Axes", lines: Mapping[str, Line]) -> None:
     for (name, (places, means, spreads)), mark in zip(
         lines.items(), "os^Dv", strict=False
     ):

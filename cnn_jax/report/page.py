@@ -41,6 +41,7 @@ class Page:
         self.title = title
         self.console = console or Console(highlight=False)
         self._sections: list[dict[str, Any]] = []
+        self._figures: list[bytes] = []
 
     def section(self, title: str) -> None:
         """Begins a section."""
@@ -75,11 +76,12 @@ class Page:
         """Adds a figure to the page, and nothing to the terminal."""
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=110)
+        self._figures.append(file.getvalue())
         png = base64.b64encode(file.getvalue()).decode()
         self._add("figure", {"png": png, "caption": caption})
 
     def write(self, path: str | Path, *, footer: str = "") -> None:
-        """Writes the page.
+        """Writes the page, and its figures once more into `figures/` beside it.
 
         Args:
             path: Where to.
@@ -94,6 +96,10 @@ class Page:
             title=self.title, sections=self._sections, footer=footer
         )
         Path(path).write_text(html, encoding="utf-8")
+        folder = Path(path).parent / "figures"
+        folder.mkdir(exist_ok=True)
+        for i, png in enumerate(self._figures, 1):
+            (folder / f"{i:02}.png").write_bytes(png)
 
     def _add(self, kind: str, part: Any) -> None:
         if not self._sections:

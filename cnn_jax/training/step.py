@@ -58,7 +58,7 @@ def train_step(
         x = recipe.augment(now, x)
 
     def mean_loss(params: nnx.State) -> tuple[Array, tuple[nnx.State, Sums]]:
-        net: Any = nnx.merge(recipe.graph, params, state.rest)
+        net: Any = nnx.merge(recipe.graph, params, state.rest, copy=True)
         found = sums(recipe.loss, net(x), y, mask)
         rest: Any = nnx.split(net, nnx.Param, ...)[2]
         return found["loss"] / found["count"], (rest, found)

@@ -38,6 +38,7 @@ def test_a_page_is_printed_and_written(page, tmp_path):
     assert "<title>A &lt;title&gt;</title>" in html
     assert html.count("<thead>") == 1
     assert not re.search(r"(src|href)=\"(?!data:|#)", html)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["01.png"]
     png = base64.b64decode(re.search(r"base64,([^\"]+)", html)[1])
     image = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
     assert image.min() < 50
@@ -65,8 +66,10 @@ def test_boards_show_every_number():
 
 
 def test_curves_have_a_line_and_a_band_each():
-    lines = {"up": (np.arange(3), np.arange(3.0), np.ones(3)) for _ in range(1)}
-    lines |= {"flat": (np.arange(3), np.zeros(3), np.zeros(3))}
+    lines = {
+        "up": (np.arange(3), np.arange(3.0), np.ones(3)),
+        "flat": (np.arange(3), np.zeros(3), np.zeros(3)),
+    }
     figure = report.curves({"one": lines, "two": lines}, x="time, s", y="error")
     assert [len(ax.lines) for ax in figure.axes] == [2, 2]
     band = figure.axes[0].collections[0].get_paths()[0].get_extents()

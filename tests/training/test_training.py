@@ -48,7 +48,8 @@ def by_hand(net, split, batches, optimizer):
     state = optimizer.init(params)
 
     def loss(params, rows):
-        votes = nnx.merge(graph, params, rest)(jnp.asarray(split["table"][rows]))
+        net = nnx.merge(graph, params, rest, copy=True)
+        votes = net(jnp.asarray(split["table"][rows]))
         each = training.cross_entropy(votes, jnp.asarray(split["label"][rows]))
         return each.mean()
 
@@ -166,7 +167,7 @@ def test_many_convolutions_learn_as_each_alone(rng):
     def make(seed):
         rngs = nnx.Rngs(seed)
         conv = nn.Conv(2, 4, (3, 2), stride=(1, 2), padding="same", rngs=rngs)
-        votes = nn.Dense((2, 2, 4), 3, rngs=rngs)
+        votes = nn.Dense((1, 2, 4), 3, rngs=rngs)
         return nn.Chain({"conv": conv, "pool": nn.MaxPool((3, 2)), "votes": votes})
 
     config = training.Config(2, batch_size=6, learning_rate=0.1, optimizer="momentum")
