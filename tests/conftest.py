@@ -1,7 +1,12 @@
 import os
 
-# Two devices on a CPU, before JAX starts.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+# Before JAX starts: two devices on a CPU, and code that is quick to make rather than to
+# run, for most of a test's time goes into compiling. XLA's own passes stay as they are.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true",
+)
 
 import jax
 import numpy as np

@@ -13,7 +13,7 @@ from cnn_jax.functional.door import PerAxis, floating, one_batch, per_axis, whol
 from cnn_jax.lowering import Geometry
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
-Padding = Literal["valid", "same"] | PerAxis | Sequence[tuple[int, int]]
+Padding = Literal["valid", "same"] | PerAxis | Sequence[Sequence[int]]
 
 # The names that jax.numpy.pad has for them.
 _NUMPY_MODES: dict[str, Any] = {
@@ -26,7 +26,7 @@ _NUMPY_MODES: dict[str, Any] = {
 
 def pad(
     x: Float[Array, "... channels"],
-    padding: Sequence[int] | Sequence[tuple[int, int]],
+    padding: Sequence[int] | Sequence[Sequence[int]],
     *,
     mode: PaddingMode = "zeros",
     value: float = 0.0,

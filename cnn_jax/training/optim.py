@@ -1,5 +1,6 @@
 """The usual optimizers and schedules by name; any other goes to `fit` as it is."""
 
+from functools import lru_cache
 from typing import Literal
 
 import optax
@@ -20,6 +21,7 @@ SCHEDULES = {
 }
 
 
+@lru_cache(maxsize=32)  # The same names give the same object, so steps compile once.
 def optimizer(
     name: OptimizerName, schedule: ScheduleName, learning_rate: float, steps: int
 ) -> optax.GradientTransformation:

@@ -1,7 +1,7 @@
 """One step of training: pure functions of split state, compiled once per network."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -79,6 +79,7 @@ class Steps(NamedTuple):
     train_step: Callable[..., tuple[State, Sums]]
 
 
+@lru_cache(maxsize=32)  # Equal networks under equal recipes share one compilation.
 def compiled(recipe: Recipe, *, examples: int, many: bool, own_data: bool) -> Steps:
     """The functions of a recipe, jit-compiled; with `many`, mapped over networks.
 

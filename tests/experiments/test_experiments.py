@@ -71,7 +71,7 @@ def test_xo(tmp_path, data_dir, capsys):
     for seconds, errors in result.errors.values():
         assert errors[-1] < errors[0]
         assert (np.diff(seconds) > 0).all()
-    assert html.count("<img") == 10
+    assert html.count("<img") == 11
 
     net = models.xo_net(rngs=nnx.Rngs(7))
     checkpoint.restore(result.folder / "checkpoint", net)
