@@ -39,9 +39,10 @@ def test_xo(tmp_path, data_dir, capsys):
     result = xo.run(config)
     out, html = capsys.readouterr().out, whole(result)
 
-    np.testing.assert_allclose(9 * result.boards["map"], MAP, atol=1e-5)
-    np.testing.assert_allclose(9 * result.boards["pooled"], POOLED, atol=1e-5)
-    rectified = np.maximum(result.boards["map"], 0)
+    np.testing.assert_allclose(9 * result.boards["maps"][..., 0], MAP, atol=1e-5)
+    np.testing.assert_allclose(9 * result.boards["pooled"][..., 0], POOLED, atol=1e-5)
+    np.testing.assert_allclose(9 * result.boards["matches"], [9, 5, -9], atol=1e-5)
+    rectified = np.maximum(result.boards["maps"], 0)
     np.testing.assert_array_equal(result.boards["rectified"], rectified)
     assert re.search(r"7/9 +−1/9 +1/9 +3/9 +5/9 +−1/9 +3/9", out)
     np.testing.assert_allclose(result.boards["softmax"].sum(), 1, rtol=1e-6)
