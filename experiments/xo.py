@@ -518,10 +518,9 @@ def nudging(
     moved = _cosine(weights - sweep(weights), gradient(weights))
 
     count = weights.size
-    nudged = _descend(sweep, jax.jit(error), weights, config.sweeps)
-    descended = _descend(
-        lambda w: w - RATE * gradient(w), jax.jit(error), weights, 20 * config.sweeps
-    )
+    measure, steps = jax.jit(error), 20 * config.sweeps
+    nudged = _descend(sweep, measure, weights, config.sweeps)
+    descended = _descend(lambda w: w - RATE * gradient(w), measure, weights, steps)
     passes = {"nudging": 2 * count + 1, "automatic differentiation": 3}
     errors = {"nudging": nudged, "automatic differentiation": descended}
     page.text(

@@ -17,7 +17,7 @@ from cnn_jax.nn import Chain
 from cnn_jax.training.metrics import Loss, Sums, divide
 from cnn_jax.training.optim import OptimizerName, ScheduleName
 from cnn_jax.training.optim import optimizer as named
-from cnn_jax.training.step import Augment, Recipe, State, compiled
+from cnn_jax.training.step import Augment, Recipe, State, Steps, compiled
 
 cross_entropy: Loss = optax.softmax_cross_entropy_with_integer_labels
 
@@ -109,7 +109,7 @@ def fit(
         >>> last.metrics["error"]
         0.0
     """
-    nets, many = ([net], False) if isinstance(net, Chain) else (list(net), True)
+    nets, many = ([net], None) if isinstance(net, Chain) else (list(net), len(net))
     shared = isinstance(data, Dataset)
     inputs, labels = _on_device(data, len(nets))
     examples = labels.shape[0 if shared else 1]
@@ -123,12 +123,10 @@ def fit(
         optimizer = named(
             config.optimizer, config.schedule, config.learning_rate, steps
         )
-    graph, params, rest = _split(nets, many)
+    graph, parts = _split(nets)
     recipe = Recipe(graph, loss, optimizer, config.batch_size, augment)
     run = compiled(recipe, examples=examples, many=many, own_data=not shared)
-    key = jax.random.key(config.seed)
-    keys = jax.random.split(key, len(nets)) if many else key
-    state = run.start(params, rest, keys)
+    state = run.start(parts, jax.random.key(config.seed))
     try:
         for epoch in range(1, config.epochs + 1):
             began = time.perf_counter()
@@ -138,7 +136,7 @@ def fit(
                 found.append(sums)
             means = _means(found)
             seconds = time.perf_counter() - began
-            _give_back(nets, state, many)
+            _give_back(nets, run, state)
             yield Record(
                 epoch=epoch,
                 step=epoch * batches,
@@ -149,7 +147,7 @@ def fit(
             if _reached(means, config.desired_error):
                 return
     finally:
-        _give_back(nets, state, many)
+        _give_back(nets, run, state)
 
 
 def _on_device(data: Dataset | Sequence[Dataset], nets: int) -> tuple[Array, Array]:
@@ -169,34 +167,24 @@ def _on_device(data: Dataset | Sequence[Dataset], nets: int) -> tuple[Array, Arr
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *pairs)
 
 
-def _split(nets: Sequence[Chain], many: bool) -> tuple[Any, nnx.State, nnx.State]:
-    """The graph of the networks, and their states, stacked where there are many."""
-    graphs, params, rest = zip(
-        *(nnx.split(net, nnx.Param, ...) for net in nets), strict=True
-    )
-    for i, graph in enumerate(graphs):
-        if graph != graphs[0]:
+def _split(nets: Sequence[Chain]) -> tuple[Any, list[tuple[nnx.State, nnx.State]]]:
+    """The graph that the networks share, and the (params, rest) of each."""
+    parts = [nnx.split(net, nnx.Param, ...) for net in nets]
+    for i, (graph, *_) in enumerate(parts):
+        if graph != parts[0][0]:
             raise ValueError(
                 f"network {i} is of another architecture than network 0: networks that "
                 "train together may differ in their weights alone."
             )
-    if not many:
-        return graphs[0], params[0], rest[0]
-    return (
-        graphs[0],
-        jax.tree.map(lambda *leaves: jnp.stack(leaves), *params),
-        jax.tree.map(lambda *leaves: jnp.stack(leaves), *rest),
-    )
+    return parts[0][0], [(params, rest) for _, params, rest in parts]
 
 
-def _give_back(nets: Sequence[Chain], state: State, many: bool) -> None:
+def _give_back(nets: Sequence[Chain], run: Steps, state: State) -> None:
     """Writes copies of the weights into the networks, for the next step takes these."""
-    trained = (state.params, state.rest)
-    if any(leaf.is_deleted() for leaf in jax.tree.leaves(trained)):
+    if any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
         return  # Interrupted inside a step: the last record's weights stay.
-    for i, net in enumerate(nets):
-        take = (lambda leaf, i=i: leaf[i]) if many else jnp.copy
-        nnx.update(net, *jax.tree.map(take, trained))
+    for net, weights in zip(nets, run.weights(state), strict=True):
+        nnx.update(net, *weights)
 
 
 def _means(found: Sequence[Sums]) -> dict[str, Any]:

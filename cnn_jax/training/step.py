@@ -35,8 +35,7 @@ class Recipe(NamedTuple):
 
 
 def start(recipe: Recipe, params: nnx.State, rest: nnx.State, key: Array) -> State:
-    """The state before the first step, of copies, so that the network keeps its own."""
-    params, rest = jax.tree.map(jnp.copy, (params, rest))
+    """The state before the first step."""
     return State(params, rest, recipe.optimizer.init(params), key)
 
 
@@ -77,26 +76,53 @@ class Steps(NamedTuple):
     start: Callable[..., State]
     shuffled: Callable[..., Array]
     train_step: Callable[..., tuple[State, Sums]]
+    weights: Callable[[State], list[tuple[nnx.State, nnx.State]]]
 
 
 @lru_cache(maxsize=32)  # Equal networks under equal recipes share one compilation.
-def compiled(recipe: Recipe, *, examples: int, many: bool, own_data: bool) -> Steps:
+def compiled(
+    recipe: Recipe, *, examples: int, many: int | None, own_data: bool
+) -> Steps:
     """The functions of a recipe, jit-compiled; with `many`, mapped over networks.
 
     Args:
         recipe: What never changes.
         examples: How many there are to shuffle.
-        many: Whether states carry a leading axis, one entry per network.
-        own_data: Whether inputs and labels carry that axis too.
+        many: How many networks there are, or None for one that stands by itself.
+        own_data: Whether inputs and labels have a leading axis, one entry per network.
 
     Returns:
-        `start`, `shuffled` and `train_step`; the last takes over its state's buffers.
+        `start`, from each network's (params, rest) and a key; `shuffled`; `train_step`,
+        which takes over its state's buffers; and `weights`, a copy of each network's.
     """
     begin = partial(start, recipe)
     shuffle = partial(shuffled, examples=examples, batch_size=recipe.batch_size)
     step = partial(train_step, recipe)
-    if many:
-        data = 0 if own_data else None
-        begin, shuffle = jax.vmap(begin), jax.vmap(shuffle)
-        step = jax.vmap(step, in_axes=(0, data, data, 0, None))
-    return Steps(jax.jit(begin), jax.jit(shuffle), jax.jit(step, donate_argnums=0))
+    if many is None:
+
+        def begin_one(parts: Any, key: Array) -> State:
+            params, rest = jax.tree.map(jnp.copy, parts[0])
+            return begin(params, rest, key)
+
+        return Steps(
+            jax.jit(begin_one),
+            jax.jit(shuffle),
+            jax.jit(step, donate_argnums=0),
+            jax.jit(lambda state: [jax.tree.map(jnp.copy, (state.params, state.rest))]),
+        )
+    data = 0 if own_data else None
+
+    def begin_all(parts: Any, key: Array) -> State:
+        params, rest = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+        return jax.vmap(begin)(params, rest, jax.random.split(key, many))
+
+    def weights(state: State) -> list[tuple[nnx.State, nnx.State]]:
+        trained = (state.params, state.rest)
+        return [jax.tree.map(lambda leaf, i=i: leaf[i], trained) for i in range(many)]
+
+    return Steps(
+        jax.jit(begin_all),
+        jax.jit(jax.vmap(shuffle)),
+        jax.jit(jax.vmap(step, in_axes=(0, data, data, 0, None)), donate_argnums=0),
+        jax.jit(weights),
+    )
