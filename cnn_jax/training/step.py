@@ -41,7 +41,8 @@ def start(recipe: Recipe, params: nnx.State, rest: nnx.State, key: Array) -> Sta
 
 def shuffled(key: Array, examples: int, batch_size: int) -> Array:
     """Every example once, in an order drawn by key, and −1 to fill the last batch."""
-    order = jax.random.permutation(key, examples)
+    # A stream of its own: the steps split the same key for their own chance.
+    order = jax.random.permutation(jax.random.fold_in(key, 0), examples)
     return jnp.pad(order, (0, -examples % batch_size), constant_values=-1)
 
 

@@ -32,9 +32,9 @@ def test_xo(tmp_path, data_dir, capsys):
         seeds=2,
         examples=600,
         epochs=6,
-        pictures=100,
+        pictures=60,
         desired_error=0.2,
-        sweeps=2,
+        sweeps=1,
     )
     result = xo.run(config)
     out, html = capsys.readouterr().out, whole(result)

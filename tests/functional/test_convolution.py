@@ -21,7 +21,7 @@ def options(axes):
     }
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS[1:])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
 @pytest.mark.parametrize("dilation", [(1, 1), (2, 3)])
 @pytest.mark.parametrize("groups", [1, 2])
@@ -92,7 +92,7 @@ def test_laws(rng):
     assert_close(jax.jit(F.conv)(x, kernel), F.conv(x, kernel))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS[1:])
 def test_gradients_of_any_order(rng, method):
     x, kernel, bias = draw(rng, 2, 6, 7, 4), draw(rng, 3, 2, 2, 6), draw(rng, 6)
 
@@ -105,7 +105,7 @@ def test_gradients_of_any_order(rng, method):
 
 
 @pytest.mark.parametrize("kernel_axis", [None, 0, 3])
-@pytest.mark.parametrize("x_axis", [None, 0, 2])
+@pytest.mark.parametrize("x_axis", [None, 2])
 def test_vmap_is_a_loop(rng, x_axis, kernel_axis):
     if x_axis is kernel_axis is None:
         x_axis = 1
