@@ -308,7 +308,8 @@ def _best_match(images: np.ndarray, exemplars: np.ndarray) -> np.ndarray:
 def _by_one_exemplar(test: dict[str, np.ndarray]) -> float:
     """Of the rest, the share that one picture of each class tells rightly."""
     image, label = test["image"], test["label"]
-    pairs = range(0, 2 * EXEMPLARS, 2)  # X's and O's take turns.
+    whole_pairs = len(label) // 2  # X's and O's take turns.
+    pairs = range(0, 2 * min(EXEMPLARS, whole_pairs), 2)
     answers = [_best_match(image, image[first : first + 2]) for first in pairs]
     rest = np.array([np.arange(len(label)) // 2 != first // 2 for first in pairs])
     return (np.array(answers) == label)[rest].mean()
