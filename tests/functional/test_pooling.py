@@ -48,6 +48,15 @@ def test_padding_need_not_count(rng, ceil_mode):
     assert_close(F.avg_pool(x, window, **how, count_include_pad=False), want)
 
 
+def test_no_window_starts_in_the_far_padding(rng):
+    x, how = draw(rng, 6, 7, 2), dict(padding=((0, 1), (1, 1)), ceil_mode=True)
+    want = oracle.pool(
+        "max", np.float64(x), (2, 2), stride=(2, 2), dilation=(1, 1), **how
+    )
+    assert want.shape == (3, 4, 2)
+    assert_close(F.max_pool(x, (2, 2), **how), want)
+
+
 def test_same_is_xlas(rng):
     x = draw(rng, 2, 7, 8, 3)
     want = jax.lax.reduce_window(
