@@ -240,7 +240,7 @@ def _products(board: np.ndarray) -> str:
 def whole_images(
     page: report.Page, config: Config, xo: data.Dataset
 ) -> tuple[dict[str, dict[str, np.ndarray]], tuple[float, float, float]]:
-    """Two ways to compare whole pictures, and the network, as deformation grows."""
+    """Three ways to compare whole pictures, and the network, as deformation grows."""
     page.section("2. Comparing whole pictures, and why that fails")
     page.text(
         "Three rivals compare pixel by pixel: with one X and one O as they come, "

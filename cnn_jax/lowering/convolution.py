@@ -98,7 +98,9 @@ def _batch(primitive, run, args, dims, **how):
         how = how | {"method": "toeplitz"}
         return jax.vmap(partial(_in_float32, run, **how), in_axes=dims)(a, b), 0
     a = jnp.moveaxis(a, dims[0], 0)
-    out = primitive.bind(a.reshape(-1, *a.shape[2:]), b, **how)
+    # Spelt out, for −1 cannot be told where an axis is empty.
+    many = a.shape[0] * a.shape[1]
+    out = primitive.bind(a.reshape(many, *a.shape[2:]), b, **how)
     return out.reshape(*a.shape[:2], *out.shape[1:]), 0
 
 

@@ -163,7 +163,7 @@ class Dense(nnx.Module):
                 f"`x` ends in {x.shape[-axes:]}, but this layer reads {self.in_shape}."
             )
         batch = x.shape[:-axes]
-        out = x.reshape(*batch, -1) @ self.kernel[...]
+        out = x.reshape(*batch, self.kernel.shape[0]) @ self.kernel[...]
         if self.bias is None:
             return out
         return out + jnp.broadcast_to(self.bias[...], out.shape)
