@@ -1,6 +1,7 @@
 """The definitions, as loops in float64. Slow, and easy to believe."""
 
 import itertools
+import math
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def conv(x, kernel, bias=None, *, stride, padding, dilation, groups):
 
 
 def pool(kind, x, window, *, stride, padding, dilation, ceil_mode, include_pad=True):
-    """Maximum, sum or average of each window, one window at a time; no batch axes."""
+    """Maximum, sum, average or 3-norm of each window, one at a time; no batch axes."""
     size, shape = x.shape[:-1], []
     for n, k, s, d, p in zip(size, window, stride, dilation, padding, strict=True):
         count = places(n, k, s, d, *p)
@@ -60,9 +61,109 @@ def pool(kind, x, window, *, stride, padding, dilation, ceil_mode, include_pad=T
             ):
                 counted += 1
         total = np.sum(values, axis=0)
-        out[i] = {"max": np.max(values, axis=0), "sum": total, "avg": total / counted}[
-            kind
-        ]
+        out[i] = {
+            "max": np.max(values, axis=0),
+            "sum": total,
+            "avg": total / counted,
+            "lp": np.cbrt(np.sum(np.power(values, 3), axis=0)),
+        }[kind]
+    return out
+
+
+def conv_transpose(
+    x, kernel, bias=None, *, stride, padding, output_padding, dilation, groups
+):
+    """Each value spread over its window, one product at a time; no batch axes."""
+    *window, group_channels, in_channels = kernel.shape
+    each = zip(x.shape, window, stride, dilation, padding, output_padding, strict=False)
+    shape = tuple(
+        (n - 1) * s - sum(p) + d * (k - 1) + more + 1 for n, k, s, d, p, more in each
+    )
+    out = np.zeros((*shape, groups * group_channels))
+    for i in np.ndindex(*x.shape[:-1]):
+        for u in np.ndindex(*window):
+            at = tuple(
+                a * s + b * d - p[0]
+                for a, b, s, d, p in zip(i, u, stride, dilation, padding, strict=True)
+            )
+            if not all(0 <= a < n for a, n in zip(at, shape, strict=True)):
+                continue
+            for c in range(in_channels):
+                group = c // (in_channels // groups)
+                for o in range(group_channels):
+                    value = kernel[(*u, o, c)] * x[(*i, c)]
+                    out[(*at, group * group_channels + o)] += value
+    return out if bias is None else out + bias
+
+
+def unfold(x, window, *, stride, padding, dilation):
+    """The patch under each window, one value at a time; no batch axes."""
+    each = zip(x.shape[:-1], window, stride, dilation, padding, strict=True)
+    shape = tuple(places(n, k, s, d, *p) for n, k, s, d, p in each)
+    out = np.zeros((*shape, *window, x.shape[-1]))
+    for i in np.ndindex(*shape):
+        for u in np.ndindex(*window):
+            at = tuple(
+                a * s + b * d - p[0]
+                for a, b, s, d, p in zip(i, u, stride, dilation, padding, strict=True)
+            )
+            if all(0 <= a < n for a, n in zip(at, x.shape[:-1], strict=True)):
+                out[(*i, *u)] = x[at]
+    return out
+
+
+def fold(patches, size, *, stride, padding, dilation):
+    """Each patch added where it came from; no batch axes."""
+    axes = len(size)
+    shape, window = patches.shape[:axes], patches.shape[axes:-1]
+    out = np.zeros((*size, patches.shape[-1]))
+    for i in np.ndindex(*shape):
+        for u in np.ndindex(*window):
+            at = tuple(
+                a * s + b * d - p[0]
+                for a, b, s, d, p in zip(i, u, stride, dilation, padding, strict=True)
+            )
+            if all(0 <= a < n for a, n in zip(at, size, strict=True)):
+                out[at] += patches[(*i, *u)]
+    return out
+
+
+def max_indices(x, window, *, stride, padding, dilation, shape):
+    """Where the first maximum of each window lies, counted through `x`."""
+    size, out = x.shape[:-1], np.zeros((*shape, x.shape[-1]), int)
+    for i in np.ndindex(*out.shape):
+        best = -1
+        for u in np.ndindex(*window):
+            at = [
+                a * s + b * d - p[0]
+                for a, b, s, d, p in zip(
+                    i[:-1], u, stride, dilation, padding, strict=True
+                )
+            ]
+            if all(0 <= a < n for a, n in zip(at, size, strict=True)):
+                new = np.ravel_multi_index(at, size)
+                flat = x.reshape(-1, x.shape[-1])[:, i[-1]]
+                best = new if best < 0 or flat[new] > flat[best] else best
+        out[i] = best
+    return out
+
+
+def adaptive(kind, x, size):
+    """The mean, the maximum or its place in each bin, one bin at a time."""
+    out = np.zeros((*size, x.shape[-1]))
+    index = np.arange(x[..., 0].size).reshape(x.shape[:-1])
+    for i in np.ndindex(*size):
+        part = tuple(
+            slice(math.floor(a * n / m), math.ceil((a + 1) * n / m))
+            for a, n, m in zip(i, x.shape[:-1], size, strict=True)
+        )
+        values = x[part].reshape(-1, x.shape[-1])
+        first = values.argmax(axis=0)
+        out[i] = {
+            "avg": values.mean(axis=0),
+            "max": values.max(axis=0),
+            "indices": index[part].reshape(-1)[first],
+        }[kind]
     return out
 
 

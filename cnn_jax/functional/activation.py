@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.functional.door import floating
+from cnn_jax.lowering import widen
 
 
 def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -93,5 +94,4 @@ def softmax(x: Float[Array, "*shape"], *, axis: int = -1) -> Float[Array, "*shap
     (x,) = floating(x=x)
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"`axis` is {axis}, but `x` has {x.ndim} axes.")
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return jax.nn.softmax(wide, axis=axis).astype(x.dtype)
+    return jax.nn.softmax(widen(x), axis=axis).astype(x.dtype)

@@ -12,7 +12,14 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax import lowering
-from cnn_jax.functional.door import PerAxis, floating, one_batch, per_axis, whole
+from cnn_jax.functional.door import (
+    PerAxis,
+    check_fit,
+    floating,
+    one_batch,
+    per_axis,
+    whole,
+)
 from cnn_jax.functional.padding import Padding, PaddingMode, as_pads, check_mode, pad
 from cnn_jax.lowering import Geometry
 
@@ -101,6 +108,147 @@ def conv(
     )
     out = out.reshape(*batch, *out.shape[1:])
     return out if bias is None else out + jnp.broadcast_to(bias, out.shape)
+
+
+def conv_transpose(
+    x: Float[Array, "... in_channels"],
+    kernel: Float[Array, "*window group_channels in_channels"],
+    bias: Float[Array, " out_channels"] | None = None,
+    *,
+    stride: PerAxis = 1,
+    padding: Padding = "valid",
+    output_padding: PerAxis = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    method: str = "auto",
+) -> Float[Array, "... out_channels"]:
+    """Spreads every value of `x` over a window: the transpose of `conv`.
+
+    Where `conv` with this kernel, stride and dilation adds up what a window sees, its
+    transpose, which is its gradient, hands each sum back to all places of the window,
+
+        out[j, o] = bias[o] + Σ kernel[u, o, c] · x[i, c],  over i·s + u·d − p = j
+
+    An axis of n places becomes (n − 1)·s − pads + d·(k − 1) + 1 + `output_padding`. The
+    sizes invert those of `conv`, the values do not.
+
+    Args:
+        x: What is spread: feature maps of a layer that made things smaller.
+        kernel: The taps, in the layout of the `conv` whose transpose this is: its
+            output is the input here. `group_channels` is `out_channels / groups`.
+        bias: Added to every place of its channel.
+        stride: Places from where one value is spread to where the next one is.
+        padding: Places that are cropped off: `"valid"` crops none, `"same"` leaves s
+            places per place of `x`, numbers say how many, per axis or per side.
+        output_padding: Places added at the far end of each axis, for `conv` with a
+            stride gives several sizes the same one.
+        dilation: Places from one tap to the next.
+        groups: Blocks of channels that do not see each other.
+        method: Which formulation computes it, as in `conv`.
+
+    Returns:
+        One feature map per channel of the output.
+
+    Raises:
+        TypeError: As `conv`.
+        ValueError: If the channels of `x` are not those of the kernel, or do not split
+            into `groups`, if nothing is left after the crop, if `output_padding` is
+            neither below the stride nor below the dilation, or an option is out of
+            range.
+
+    Example:
+        >>> x, kernel = jnp.array([[1.0], [10.0]]), jnp.array([1.0, 2.0, 3.0])
+        >>> conv_transpose(x, kernel[:, None, None], stride=2)[:, 0]
+        Array([ 1.,  2., 13., 20., 30.], dtype=float32)
+
+    Source:
+        Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016,
+        arXiv:1603.07285, relationship 14; PyTorch, torch.nn.ConvTranspose2d, whose
+        weight is `kernel` under `permute(2, 3, 1, 0)`.
+    """
+    arrays = {"x": x, "kernel": kernel} | ({} if bias is None else {"bias": bias})
+    x, kernel, *_ = floating(**arrays)
+    axes = _window_axes(kernel)
+    flat, batch = one_batch(x, axes)
+    groups = whole(groups, "groups", least=1)
+    _check_transposed_channels(x, kernel, bias, groups)
+    _check_method(method)
+    windows = _spread(
+        places=flat.shape[1:-1],
+        window=kernel.shape[:axes],
+        stride=per_axis(stride, axes, "stride"),
+        padding=padding,
+        extra=per_axis(output_padding, axes, "output_padding", least=0),
+        dilation=per_axis(dilation, axes, "dilation"),
+    )._replace(groups=groups)
+    out = lowering.conv_transpose(flat, kernel, geometry=windows, method=method)
+    out = out.reshape(*batch, *out.shape[1:])
+    return out if bias is None else out + jnp.broadcast_to(bias, out.shape)
+
+
+def separable_conv(
+    x: Float[Array, "... in_channels"],
+    depthwise: Float[Array, "*window 1 middle_channels"],
+    pointwise: Float[Array, "*ones middle_channels out_channels"],
+    bias: Float[Array, " out_channels"] | None = None,
+    *,
+    stride: PerAxis = 1,
+    padding: Padding = "valid",
+    dilation: PerAxis = 1,
+    padding_mode: PaddingMode = "zeros",
+    method: str = "auto",
+) -> Float[Array, "... out_channels"]:
+    """Filters every channel by itself, then mixes the channels place by place.
+
+    With window k, C channels in and O out it takes k·C + C·O products per place in
+    place of the k·C·O of `conv`:
+
+        out = conv(conv(x, depthwise, groups=C), pointwise, bias)
+
+    Args:
+        x: Signals, pictures or volumes, or feature maps.
+        depthwise: The taps of each channel; a whole number of filters per channel.
+        pointwise: A kernel with a window of one place, which mixes what they found.
+        bias: Added to every place of its channel.
+        stride: Of the depthwise convolution, as are the three that follow.
+        padding: Places added around `x`.
+        dilation: Places from one tap to the next.
+        padding_mode: What stands in the added places.
+        method: Which formulation computes both, as in `conv`.
+
+    Returns:
+        One feature map per channel of `pointwise`.
+
+    Raises:
+        TypeError: As `conv`.
+        ValueError: As `conv`, or if the window of `pointwise` is not one place.
+
+    Example:
+        >>> x, taps = jnp.array([[1.0, 10.0], [2.0, 20.0]]), jnp.ones((2, 1, 2))
+        >>> separable_conv(x, taps, jnp.ones((1, 2, 1)))
+        Array([[33.]], dtype=float32)
+
+    Source:
+        Howard et al., "MobileNets", 2017, arXiv:1704.04861, section 3.1.
+    """
+    (pointwise,) = floating(pointwise=pointwise)
+    axes = _window_axes(pointwise)
+    if pointwise.shape[:axes] != (1,) * axes:
+        raise ValueError(
+            f"`pointwise` has a window of {pointwise.shape[:axes]}, but it mixes "
+            f"channels place by place: {(1,) * axes} is needed."
+        )
+    maps = conv(
+        x,
+        depthwise,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=jnp.shape(x)[-1],
+        padding_mode=padding_mode,
+        method=method,
+    )
+    return conv(maps, pointwise, bias, method=method)
 
 
 def convolve(
@@ -202,18 +350,6 @@ def match_feature(
     return match if single else match[..., 0]
 
 
-def check_fit(windows: Geometry) -> None:
-    """Refuses a window that has no place to stand."""
-    for axis, places in enumerate(windows.places):
-        if places < 1:
-            span = windows.dilation[axis] * (windows.window[axis] - 1) + 1
-            room = windows.size[axis] + sum(windows.pads[axis])
-            raise ValueError(
-                f"`x` has {room} places along spatial axis {axis}, padding included, "
-                f"but the window spans {span}: use a smaller window or more padding."
-            )
-
-
 def _window_axes(kernel: Array) -> int:
     axes = kernel.ndim - 2
     if not 1 <= axes <= 3:
@@ -222,6 +358,56 @@ def _window_axes(kernel: Array) -> int:
             "(*window, in_channels / groups, out_channels)."
         )
     return axes
+
+
+def _spread(
+    *,
+    places: tuple[int, ...],
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: Padding,
+    extra: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Geometry:
+    """The `conv` whose transpose takes `places` to its size."""
+    for most, s, d in zip(extra, stride, dilation, strict=True):
+        if most >= max(s, d):
+            raise ValueError(
+                f"`output_padding` is {most}, but must be below the stride, {s}, or "
+                f"the dilation, {d}."
+            )
+    spans = [d * (k - 1) + 1 for k, d in zip(window, dilation, strict=True)]
+    windows = Geometry((), window, stride, (), dilation)
+    if padding == "same":
+        if any(extra):
+            raise ValueError(
+                f'`output_padding` is {extra}, but `padding="same"` fixes the size: '
+                "choose one of the two."
+            )
+        size = tuple(n * s for n, s in zip(places, stride, strict=True))
+        pads = as_pads("same", windows._replace(size=size))
+    else:
+        pads = as_pads(padding, windows._replace(size=places))
+        size = tuple(
+            (n - 1) * s - sum(p) + span + more
+            for n, s, p, span, more in zip(
+                places, stride, pads, spans, extra, strict=True
+            )
+        )
+    for axis, n in enumerate(size):
+        if n < 1:
+            raise ValueError(
+                f"`padding` crops {sum(pads[axis])} places off spatial axis {axis}, "
+                f"which leaves {n}: at least 1 must stay."
+            )
+    # The far pad is cut by what the stride drops, so that just `places` windows fit.
+    pads = tuple(
+        (near, (m - 1) * s + span - n - near)
+        for (near, _), m, s, span, n in zip(
+            pads, places, stride, spans, size, strict=True
+        )
+    )
+    return windows._replace(size=size, pads=pads)
 
 
 def _check_channels(x: Array, kernel: Array, bias: Array | None, groups: int) -> None:
@@ -236,6 +422,27 @@ def _check_channels(x: Array, kernel: Array, bias: Array | None, groups: int) ->
             f"`kernel` makes {out_channels} channels, which {groups} groups "
             "cannot share equally."
         )
+    _check_bias(bias, out_channels)
+
+
+def _check_transposed_channels(
+    x: Array, kernel: Array, bias: Array | None, groups: int
+) -> None:
+    *_, group_channels, in_channels = kernel.shape
+    if x.shape[-1] != in_channels:
+        raise ValueError(
+            f"`x` has {x.shape[-1]} channels, but `kernel` ends in {in_channels}: its "
+            "axes are (*window, out_channels / groups, in_channels)."
+        )
+    if in_channels % groups:
+        raise ValueError(
+            f"`x` has {in_channels} channels, which {groups} groups cannot share "
+            "equally."
+        )
+    _check_bias(bias, groups * group_channels)
+
+
+def _check_bias(bias: Array | None, out_channels: int) -> None:
     if bias is not None and bias.shape != (out_channels,):
         raise ValueError(
             f"`bias` has shape {bias.shape}, but `kernel` makes {out_channels} "

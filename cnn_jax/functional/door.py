@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array
 
+from cnn_jax.lowering import Geometry
+
 PerAxis = int | Sequence[int]
 
 
@@ -54,19 +56,25 @@ def whole(value: object, name: str, *, least: int) -> int:
     return number
 
 
-def window_of(window: object) -> tuple[int, ...]:
-    """The size of a pooling window: a tuple, whose length is the number of axes."""
-    if not isinstance(window, tuple | list):
+def axes_of(value: object, name: str) -> tuple:
+    """What must be a tuple, for its length is the number of spatial axes."""
+    if not isinstance(value, tuple | list):
         raise TypeError(
-            f"`window` is {window!r}, but must be a tuple with one entry per spatial "
+            f"`{name}` is {value!r}, but must be a tuple with one entry per spatial "
             "axis, such as (2, 2) for pictures."
         )
-    if not 1 <= len(window) <= 3:
+    if not 1 <= len(value) <= 3:
         raise TypeError(
-            f"`window` has {len(window)} axes, but 1, 2 or 3 are possible: signals, "
+            f"`{name}` has {len(value)} axes, but 1, 2 or 3 are possible: signals, "
             "pictures or volumes."
         )
-    return per_axis(window, len(window), "window")
+    return tuple(value)
+
+
+def window_of(window: object) -> tuple[int, ...]:
+    """The size of a window: a tuple of whole numbers."""
+    entries = axes_of(window, "window")
+    return per_axis(entries, len(entries), "window")
 
 
 def one_batch(x: Array, axes: int) -> tuple[Array, tuple[int, ...]]:
@@ -78,3 +86,15 @@ def one_batch(x: Array, axes: int) -> tuple[Array, tuple[int, ...]]:
         )
     batch, rest = x.shape[: -axes - 1], x.shape[-axes - 1 :]
     return x.reshape(math.prod(batch), *rest), batch
+
+
+def check_fit(windows: Geometry) -> None:
+    """Refuses a window that has no place to stand."""
+    for axis, places in enumerate(windows.places):
+        if places < 1:
+            span = windows.dilation[axis] * (windows.window[axis] - 1) + 1
+            room = windows.size[axis] + sum(windows.pads[axis])
+            raise ValueError(
+                f"`x` has {room} places along spatial axis {axis}, padding included, "
+                f"but the window spans {span}: use a smaller window or more padding."
+            )

@@ -29,7 +29,7 @@ def pad(
     padding: Sequence[int] | Sequence[Sequence[int]],
     *,
     mode: PaddingMode = "zeros",
-    value: float = 0.0,
+    value: float | int = 0,
 ) -> Float[Array, "... channels"]:
     """Surrounds the spatial axes of `x` with more places.
 
@@ -69,7 +69,7 @@ def pad(
             "axis, such as (1, 1) or ((1, 2), (0, 3)) for pictures."
         )
     check_mode("mode", mode)
-    if mode != "zeros" and value != 0.0:
+    if mode != "zeros" and value != 0:
         raise ValueError(f'`value` is {value}, but only `mode="zeros"` writes it.')
     x, batch = one_batch(x, len(padding))
     size = x.shape[1:-1]

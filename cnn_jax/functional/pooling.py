@@ -6,15 +6,24 @@ is unchanged. No gradient scatters, so each is the same in every run.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from cnn_jax import lowering
-from cnn_jax.functional.convolution import check_fit
-from cnn_jax.functional.door import PerAxis, floating, one_batch, per_axis, window_of
+from cnn_jax.functional.door import (
+    PerAxis,
+    axes_of,
+    check_fit,
+    floating,
+    one_batch,
+    per_axis,
+    window_of,
+)
 from cnn_jax.functional.padding import Padding, as_pads
 from cnn_jax.lowering import Geometry
 
@@ -28,7 +37,7 @@ def max_pool(
     dilation: PerAxis = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Float[Array, "... channels"]:
+) -> PyTree[Shaped[Array, "... channels"]]:
     """Keeps the largest value of each window.
 
     With stride s, dilation d and p places before each axis, over the taps u of
@@ -48,17 +57,17 @@ def max_pool(
         padding: Places added around `x`, at most half of what the window spans.
         dilation: Places from one tap to the next.
         ceil_mode: Whether a window that hangs over the far edge counts.
-        return_indices: Not available; `True` is refused.
+        return_indices: Whether to say where each maximum lay, as `max_unpool` reads it.
 
     Returns:
-        Smaller feature maps, as many as before.
+        Smaller feature maps, as many as before. With `return_indices` a pair: the maps,
+        and for each value its place in the spatial axes of `x` made flat, an int32.
 
     Raises:
         TypeError: If `window` is not a tuple of 1 to 3 numbers, or `x` has too few axes
             or is not floating point.
         ValueError: If the window is larger than `x` with its padding, or an option is
             out of range.
-        NotImplementedError: If indices are asked for.
 
     Example:
         >>> x = jnp.arange(6.0).reshape(2, 3, 1)
@@ -68,15 +77,8 @@ def max_pool(
     Source:
         PyTorch, torch.nn.MaxPool2d, whose sizes and `ceil_mode` these are.
     """
-    if return_indices:
-        raise NotImplementedError(
-            "`return_indices` is True, but `max_pool` returns values alone."
-        )
-    (x,) = floating(x=x)
-    flat, batch = one_batch(x, len(window_of(window)))
-    windows, _ = _windows(flat, window, stride, padding, dilation, ceil_mode)
-    out = lowering.max_pool(flat, windows)
-    return out.reshape(*batch, *out.shape[1:])
+    pool = lowering.max_pool_with_indices if return_indices else lowering.max_pool
+    return _pool(pool, x, window, stride, padding, dilation, ceil_mode)
 
 
 def avg_pool(
@@ -121,16 +123,15 @@ def avg_pool(
     Source:
         PyTorch, torch.nn.AvgPool2d, whose sizes and divisor these are.
     """
-    (x,) = floating(x=x)
-    flat, batch = one_batch(x, len(window_of(window)))
-    windows, pads = _windows(flat, window, stride, padding, dilation, ceil_mode)
-    counts = _counts(windows, pads if count_include_pad else ((0, 0),) * len(pads))
-    wide = flat.astype(jnp.promote_types(x.dtype, jnp.float32))
-    out = lowering.sum_pool(wide, windows)
-    out = (out / jnp.broadcast_to(jnp.asarray(counts, out.dtype), out.shape)).astype(
-        x.dtype
-    )
-    return out.reshape(*batch, *out.shape[1:])
+
+    def mean(x: Array, windows: Geometry) -> Array:
+        pads = as_pads(padding if count_include_pad else 0, windows)
+        counts = _counts(windows, pads)
+        out = lowering.sum_pool(lowering.widen(x), windows)
+        out = out / jnp.broadcast_to(jnp.asarray(counts, out.dtype), out.shape)
+        return out.astype(x.dtype)
+
+    return _pool(mean, x, window, stride, padding, dilation, ceil_mode)
 
 
 def sum_pool(
@@ -170,11 +171,132 @@ def sum_pool(
     Source:
         PyTorch, torch.nn.AvgPool2d, with a divisor of 1.
     """
-    (x,) = floating(x=x)
-    flat, batch = one_batch(x, len(window_of(window)))
-    windows, _ = _windows(flat, window, stride, padding, dilation, ceil_mode)
-    out = lowering.sum_pool(flat, windows)
+    return _pool(lowering.sum_pool, x, window, stride, padding, dilation, ceil_mode)
+
+
+def lp_pool(
+    x: Float[Array, "... channels"],
+    p: float | int,
+    window: Sequence[int],
+    *,
+    stride: PerAxis | None = None,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> Float[Array, "... channels"]:
+    """Keeps the p-norm of each window: a choice between its sum and its maximum.
+
+        out[i, c] = (Σ x[i·s + u·d − p, c]ᵖ)^(1/p)
+
+    with the letters and sizes of `max_pool`. At p = 1 it is `sum_pool`; the larger p,
+    the nearer the largest size. Where the sum of powers is 0 the gradient is taken as
+    0; where it is negative, which takes an odd p or a fraction, there is no root: NaN.
+
+    Args:
+        x: Feature maps.
+        p: The power.
+        window: Places along each spatial axis.
+        stride: Places from one window to the next; the window's own size by default.
+        padding: Zeros added around `x`, at most half of what the window spans.
+        dilation: Places from one tap to the next.
+        ceil_mode: Whether a window that hangs over the far edge counts. It sums what it
+            sees, where PyTorch scales that up to a whole window.
+
+    Returns:
+        Smaller feature maps, as many as before.
+
+    Raises:
+        TypeError: As `max_pool`.
+        ValueError: As `max_pool`, or if `p` is not positive and finite.
+
+    Example:
+        >>> lp_pool(jnp.array([[3.0], [4.0], [6.0], [8.0]]), 2, (2,))[:, 0]
+        Array([ 5., 10.], dtype=float32)
+
+    Source:
+        PyTorch, torch.nn.LPPool2d.
+    """
+    if not 0 < p < math.inf:
+        raise ValueError(f"`p` is {p}, but must be positive and finite.")
+
+    def root_of_powers(x: Array, windows: Geometry) -> Array:
+        total = lowering.sum_pool(lowering.widen(x) ** p, windows)
+        # The root is asked for 1 in place of 0, where its own slope is infinite.
+        root = jnp.where(total == 0, 1, total) ** (1 / p)
+        return jnp.where(total == 0, 0, root).astype(x.dtype)
+
+    return _pool(root_of_powers, x, window, stride, padding, dilation, ceil_mode)
+
+
+def adaptive_avg_pool(
+    x: Float[Array, "... channels"], size: Sequence[int | None]
+) -> Float[Array, "... channels"]:
+    """Keeps the mean of each bin, with as many bins as asked for.
+
+    An axis of n places is cut into m bins, which may share a place. Bin i holds the
+    places from ⌊i·n / m⌋ up to, and without, ⌈(i + 1)·n / m⌉.
+
+    Args:
+        x: Feature maps.
+        size: Bins along each spatial axis; None leaves an axis as it is.
+
+    Returns:
+        Feature maps of `size`, as many as before.
+
+    Raises:
+        TypeError: If `size` is not a tuple of 1 to 3 entries, or `x` has too few axes
+            or is not floating point.
+        ValueError: If an entry of `size` is below 1, or `x` has no places to pool.
+
+    Example:
+        >>> adaptive_avg_pool(jnp.arange(5.0)[:, None], (2,))[:, 0]
+        Array([1., 3.], dtype=float32)
+
+    Source:
+        PyTorch, torch.nn.AdaptiveAvgPool2d; the bins are those of
+        aten/src/ATen/native/AdaptivePooling.h.
+    """
+    flat, batch, size = _adaptive(x, size)
+    out = lowering.adaptive_avg_pool(flat, size)
     return out.reshape(*batch, *out.shape[1:])
+
+
+def adaptive_max_pool(
+    x: Float[Array, "... channels"],
+    size: Sequence[int | None],
+    *,
+    return_indices: bool = False,
+) -> PyTree[Shaped[Array, "... channels"]]:
+    """Keeps the largest value of each bin, with as many bins as asked for.
+
+    The bins are those of `adaptive_avg_pool`, ties and NaN as in `max_pool`.
+
+    Args:
+        x: Feature maps.
+        size: Bins along each spatial axis; None leaves an axis as it is.
+        return_indices: Whether to say where each maximum lay.
+
+    Returns:
+        Feature maps of `size`, as many as before. With `return_indices` a pair: the
+        maps, and for each value its place in the spatial axes of `x` made flat.
+
+    Raises:
+        TypeError: As `adaptive_avg_pool`.
+        ValueError: As `adaptive_avg_pool`.
+
+    Example:
+        >>> x = jnp.array([[3.0], [1.0], [4.0], [1.0], [5.0]])
+        >>> values, indices = adaptive_max_pool(x, (2,), return_indices=True)
+        >>> values[:, 0], indices[:, 0]
+        (Array([4., 5.], dtype=float32), Array([2, 4], dtype=int32))
+
+    Source:
+        PyTorch, torch.nn.AdaptiveMaxPool2d.
+    """
+    flat, batch, size = _adaptive(x, size)
+    found = lowering.adaptive_max_pool(flat, size)
+    out, at = (part.reshape(*batch, *part.shape[1:]) for part in found)
+    return (out, at) if return_indices else out
 
 
 def global_avg_pool(
@@ -203,20 +325,122 @@ def global_avg_pool(
     Source:
         Lin, Chen & Yan, "Network In Network", 2014, arXiv:1312.4400, section 3.2.
     """
+    x = _global(x, spatial)
+    return jnp.mean(x, axis=tuple(range(-spatial - 1, -1)))
+
+
+def global_max_pool(
+    x: Float[Array, "... channels"], *, spatial: int = 2
+) -> Float[Array, "... channels"]:
+    """Keeps one number per feature map: its largest.
+
+        out[c] = max x[i, c], over all places i
+
+    Args:
+        x: Feature maps.
+        spatial: How many axes before the channels are searched.
+
+    Returns:
+        A list of features, the spatial axes gone. Ties and NaN as in `max_pool`.
+
+    Raises:
+        TypeError: As `global_avg_pool`.
+        ValueError: As `global_avg_pool`.
+
+    Example:
+        >>> global_max_pool(jnp.arange(6.0).reshape(3, 1, 2))
+        Array([4., 5.], dtype=float32)
+
+    Source:
+        Oquab, Bottou, Laptev & Sivic, "Is object localization for free?", 2015.
+    """
+    x = _global(x, spatial)
+    return jnp.squeeze(
+        adaptive_max_pool(x, (1,) * spatial), axis=tuple(range(-spatial - 1, -1))
+    )
+
+
+def max_unpool(
+    x: Float[Array, "... channels"],
+    indices: Int[Array, "... channels"],
+    window: Sequence[int],
+    *,
+    stride: PerAxis | None = None,
+    padding: PerAxis | Sequence[Sequence[int]] = 0,
+    output_size: Sequence[int] | None = None,
+) -> Float[Array, "... channels"]:
+    """Puts each maximum back where it lay, and zeros everywhere else.
+
+        out[indices[i, c], c] = x[i, c]
+
+    where `indices` count through the spatial axes of `out`, made flat. Values that
+    share an index, as windows that overlap may give them, are one and the same after
+    `max_pool`; if they differ one of them is kept, and that one has the gradient
+    (PyTorch hands it to all of them). A feature map with an index outside of `out`,
+    which cannot be seen before the program runs, comes out as NaN throughout; PyTorch
+    stops there.
+
+    Args:
+        x: Maxima, as `max_pool` gives them.
+        indices: Where they lay, of the shape of `x`.
+        window: The window that was pooled.
+        stride: Places from one window to the next; the window's own size by default.
+        padding: Places that were added around.
+        output_size: The spatial axes to give back. By default (n − 1)·s − pads + k of
+            each axis of n, which a pool that dropped places has left shorter than it
+            was.
+
+    Returns:
+        Larger feature maps, as many as before.
+
+    Raises:
+        TypeError: If `indices` are not whole numbers, or as `max_pool`.
+        ValueError: If `indices` are not of the shape of `x`, or an entry of
+            `output_size` is a stride or more away from the default.
+
+    Example:
+        >>> x = jnp.array([[1.0], [3.0], [5.0], [4.0]])
+        >>> max_unpool(*max_pool(x, (2,), return_indices=True), (2,))[:, 0]
+        Array([0., 3., 5., 0.], dtype=float32)
+
+    Source:
+        PyTorch, torch.nn.MaxUnpool2d; Zeiler & Fergus, "Visualizing and Understanding
+        Convolutional Networks", 2014, arXiv:1311.2901, section 2.1.
+    """
     (x,) = floating(x=x)
-    if spatial not in (1, 2, 3):
-        raise ValueError(f"`spatial` is {spatial}, but must be 1, 2 or 3.")
-    if x.ndim < spatial + 1:
+    indices = jnp.asarray(indices)
+    if not jnp.issubdtype(indices.dtype, jnp.integer):
         raise TypeError(
-            f"`x` has {x.ndim} axes, but needs at least {spatial + 1}: {spatial} "
-            "spatial and one for channels."
+            f"`indices` are {indices.dtype}, but must be whole numbers, as `max_pool` "
+            "gives them with `return_indices=True`."
         )
-    axes = tuple(range(-spatial - 1, -1))
-    if 0 in x.shape[-spatial - 1 : -1]:
+    if indices.shape != x.shape:
         raise ValueError(
-            f"`x` has shape {x.shape}, but 0 places along a spatial axis have no mean."
+            f"`indices` have shape {indices.shape}, but `x` has {x.shape}: each value "
+            "needs one."
         )
-    return jnp.mean(x, axis=axes)
+    window = window_of(window)
+    flat, batch = one_batch(x, len(window))
+    size = _unpooled_size(flat.shape[1:-1], window, stride, padding, output_size)
+    maps = flat.reshape(flat.shape[0], -1, flat.shape[-1])
+    out = _put(maps, indices.reshape(maps.shape), math.prod(size))
+    return out.reshape(*batch, *size, x.shape[-1])
+
+
+def _pool(
+    pool: Callable[[Array, Geometry], Any],
+    x: Array,
+    window: Sequence[int],
+    stride: PerAxis | None,
+    padding: Padding,
+    dilation: PerAxis,
+    ceil_mode: bool,
+) -> Any:
+    """Runs `pool` on one batch axis and checked windows."""
+    (x,) = floating(x=x)
+    flat, batch = one_batch(x, len(window_of(window)))
+    out = pool(flat, _windows(flat, window, stride, padding, dilation, ceil_mode))
+    return jax.tree.map(lambda part: part.reshape(*batch, *part.shape[1:]), out)
 
 
 def _windows(
@@ -226,8 +450,8 @@ def _windows(
     padding: Padding,
     dilation: PerAxis,
     ceil_mode: bool,
-) -> tuple[Geometry, tuple[tuple[int, int], ...]]:
-    """Where the windows lie, what hangs over in the far pads; and the pads alone."""
+) -> Geometry:
+    """Where the windows lie; what hangs over is added to the far pads."""
     axes = len(window)
     windows = Geometry(
         size=x.shape[1:-1],
@@ -241,13 +465,12 @@ def _windows(
             '`padding` is "same", but `ceil_mode` is True, which would pad twice: '
             "choose one of the two."
         )
-    pads = as_pads(padding, windows)
-    windows = windows._replace(pads=pads)
+    windows = windows._replace(pads=as_pads(padding, windows))
     _check_pads(windows)
     if ceil_mode:
         windows = _hanging_over(windows)
     check_fit(windows)
-    return windows, pads
+    return windows
 
 
 def _hanging_over(windows: Geometry) -> Geometry:
@@ -282,3 +505,76 @@ def _counts(windows: Geometry, pads: Sequence[tuple[int, int]]) -> np.ndarray:
         counts.append(((at >= -near) & (at < windows.size[axis] + far)).sum(axis=1))
     # A dilated window can miss a very short axis altogether; its sum, 0, is its mean.
     return np.maximum(math.prod(np.ix_(*counts, [1])), 1)  # pyright: ignore[reportReturnType]
+
+
+def _adaptive(
+    x: Array, size: Sequence[int | None]
+) -> tuple[Array, tuple[int, ...], tuple[int, ...]]:
+    """`x` with one batch axis, its batch axes, and how many bins each axis has."""
+    (x,) = floating(x=x)
+    axes = len(axes_of(size, "size"))
+    flat, batch = one_batch(x, axes)
+    found = flat.shape[1:-1]
+    if 0 in found:
+        raise ValueError(
+            f"`x` has shape {x.shape}, but 0 places along a spatial axis fill no bin."
+        )
+    bins = (n if m is None else m for n, m in zip(found, size, strict=True))
+    return flat, batch, per_axis(tuple(bins), axes, "size")
+
+
+def _global(x: Array, spatial: int) -> Array:
+    """`x`, if it has `spatial` axes with something on them."""
+    (x,) = floating(x=x)
+    if spatial not in (1, 2, 3):
+        raise ValueError(f"`spatial` is {spatial}, but must be 1, 2 or 3.")
+    if x.ndim < spatial + 1:
+        raise TypeError(
+            f"`x` has {x.ndim} axes, but needs at least {spatial + 1}: {spatial} "
+            "spatial and one for channels."
+        )
+    if 0 in x.shape[-spatial - 1 : -1]:
+        raise ValueError(
+            f"`x` has shape {x.shape}, but 0 places along a spatial axis have neither "
+            "mean nor maximum."
+        )
+    return x
+
+
+def _unpooled_size(
+    size: tuple[int, ...],
+    window: tuple[int, ...],
+    stride: PerAxis | None,
+    padding: PerAxis | Sequence[Sequence[int]],
+    output_size: Sequence[int] | None,
+) -> tuple[int, ...]:
+    """The default of `max_unpool`, or `output_size` if it is less than a stride off."""
+    if isinstance(padding, str):
+        raise ValueError(f"`padding` is {padding!r}, but must be numbers here.")
+    axes = len(size)
+    strides = per_axis(window if stride is None else stride, axes, "stride")
+    pads = as_pads(padding, Geometry(size, window, strides, (), (1,) * axes))
+    default = tuple(
+        (n - 1) * s - sum(p) + k
+        for n, s, p, k in zip(size, strides, pads, window, strict=True)
+    )
+    if output_size is None:
+        return per_axis(default, axes, "the default of `output_size`")
+    wanted = per_axis(axes_of(output_size, "output_size"), axes, "output_size")
+    for n, usual, s in zip(wanted, default, strides, strict=True):
+        if abs(n - usual) >= s:
+            raise ValueError(
+                f"`output_size` has {n}, but its default is {usual} and the stride "
+                f"{s}: from {max(usual - s + 1, 1)} to {usual + s - 1} will do."
+            )
+    return wanted
+
+
+def _put(values: Array, indices: Array, size: int) -> Array:
+    """`[batch, places, channels]` at their places among `size`; NaN if one has none."""
+    batch, _, channels = values.shape
+    rows, columns = np.ogrid[:batch, :channels]
+    out = jnp.zeros((batch, size, channels), values.dtype)
+    out = out.at[rows[:, None], indices, columns[:, None]].set(values, mode="drop")
+    lost = ((indices < 0) | (indices >= size)).any(axis=1, keepdims=True)
+    return jnp.where(lost, jnp.nan, out)

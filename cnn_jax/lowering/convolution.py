@@ -50,6 +50,19 @@ def conv(
     return conv_p.bind(x, kernel, **how)
 
 
+def conv_transpose(
+    y: jax.Array,
+    kernel: jax.Array,
+    *,
+    geometry: Geometry,
+    method: str = "auto",
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """The x-gradient of the `conv` of this geometry, at `y`."""
+    how = {"geometry": geometry, "method": method, "precision": precision}
+    return input_gradient_p.bind(y, kernel, **how)
+
+
 def _run_conv(forward, x, kernel, geometry):
     return forward(x, kernel)
 
@@ -91,11 +104,12 @@ def _batch(primitive, run, args, dims, **how):
     """Maps a primitive over a new axis of either operand or both.
 
     More examples under the same kernel are one larger batch. A kernel per network, or a
-    kernel gradient per example, is a batched matrix product.
+    kernel gradient per example, is a batched matrix product, unless a method is forced.
     """
     a, b = args
     if primitive is kernel_gradient_p or dims[1] is not None:
-        how = how | {"method": "toeplitz"}
+        if how["method"] == "auto":
+            how = how | {"method": "toeplitz"}
         return jax.vmap(partial(_in_float32, run, **how), in_axes=dims)(a, b), 0
     a = jnp.moveaxis(a, dims[0], 0)
     # Spelt out, for −1 cannot be told where an axis is empty.

@@ -1,6 +1,9 @@
-"""Where the windows of one convolution or pooling lie."""
+"""Where the windows of one convolution or pooling lie, and how wide its sums are."""
 
 from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
 
 
 class Geometry(NamedTuple):
@@ -25,3 +28,8 @@ class Geometry(NamedTuple):
             + 1
             for i, n in enumerate(self.size)
         )
+
+
+def widen(x: jax.Array) -> jax.Array:
+    """`x` in float32 or wider, in which sums, and those of gradients, are taken."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,14 +1,10 @@
-"""The stages of a network: modules that own parameters, and records that own none.
+"""The stages of a network that own something: parameters, or a stream of chance.
 
-Arrays are channels-last, with any number of leading batch axes. A stage without
-parameters is a frozen, hashable record, so that two equal networks share one
-compilation.
+Arrays are channels-last, with any number of leading batch axes.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +15,7 @@ from jaxtyping import Array, Float
 import cnn_jax.functional as F
 from cnn_jax.functional.door import PerAxis, whole, window_of
 from cnn_jax.functional.padding import Padding, PaddingMode
+from cnn_jax.nn.records import frozen
 
 Initializer = jax.nn.initializers.Initializer
 
@@ -73,24 +70,14 @@ class Conv(nnx.Module):
         bias_init: Initializer = zeros,
         rngs: nnx.Rngs,
     ):
-        in_channels = whole(in_channels, "in_channels", least=1)
-        out_channels = whole(out_channels, "out_channels", least=1)
-        groups = whole(groups, "groups", least=1)
-        for name, channels in (
-            ("in_channels", in_channels),
-            ("out_channels", out_channels),
-        ):
-            if channels % groups:
-                raise ValueError(
-                    f"`{name}` is {channels}, which {groups} groups cannot share."
-                )
+        group_channels, out_channels = _channels(in_channels, out_channels, groups)
         self.window = window_of(window)
-        self.stride = _frozen(stride)
-        self.padding = _frozen(padding)
-        self.dilation = _frozen(dilation)
+        self.stride = frozen(stride)
+        self.padding = frozen(padding)
+        self.dilation = frozen(dilation)
         self.groups = groups
         self.padding_mode: PaddingMode = padding_mode
-        shape = (*self.window, in_channels // groups, out_channels)
+        shape = (*self.window, group_channels, out_channels)
         self.kernel = nnx.Param(kernel_init(rngs.params(), shape, jnp.float32))
         self.bias = _bias(bias_init, out_channels, rngs) if use_bias else None
 
@@ -106,6 +93,166 @@ class Conv(nnx.Module):
             padding=self.padding,
             dilation=self.dilation,
             groups=self.groups,
+            padding_mode=self.padding_mode,
+        )
+
+
+class ConvTranspose(nnx.Module):
+    """A layer that spreads what it reads: the transpose of a convolution layer.
+
+    See `functional.conv_transpose` for the formula, the options and the errors.
+
+    Args:
+        in_channels: Channels of what it reads.
+        out_channels: Feature maps it makes.
+        window: Places along each spatial axis over which a value is spread.
+        stride: Places from where one value is spread to where the next one is.
+        padding: Places that are cropped off.
+        output_padding: Places added at the far end.
+        dilation: Places from one tap to the next.
+        groups: Blocks of channels that do not see each other.
+        use_bias: Whether a learned number is added to each map.
+        kernel_init: Draws the kernel of each group; by default uniformly with He et
+            al.'s variance, 2 / (taps · in_channels / groups).
+        bias_init: Draws the bias; zeros by default.
+        rngs: Its stream `params` gives the keys.
+
+    Raises:
+        TypeError: If `window` is not a tuple.
+        ValueError: If the channels do not split into `groups`.
+
+    Example:
+        >>> layer = ConvTranspose(8, 3, (4, 4), stride=2, padding=1, rngs=nnx.Rngs(0))
+        >>> layer(jnp.zeros((7, 5, 8))).shape
+        (14, 10, 3)
+
+    Source:
+        Long, Shelhamer & Darrell, "Fully Convolutional Networks for Semantic
+        Segmentation", 2015, arXiv:1411.4038, section 3.3.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        window: Sequence[int],
+        *,
+        stride: PerAxis = 1,
+        padding: Padding = "valid",
+        output_padding: PerAxis = 0,
+        dilation: PerAxis = 1,
+        groups: int = 1,
+        use_bias: bool = True,
+        kernel_init: Initializer = he_uniform(in_axis=-1, out_axis=-2),  # noqa: B008
+        bias_init: Initializer = zeros,
+        rngs: nnx.Rngs,
+    ):
+        read, _ = _channels(in_channels, out_channels, groups)
+        self.window = window_of(window)
+        self.stride = frozen(stride)
+        self.padding = frozen(padding)
+        self.output_padding = frozen(output_padding)
+        self.dilation = frozen(dilation)
+        self.groups = groups
+        shape = (*self.window, out_channels // groups, read)
+        keys = jax.random.split(rngs.params(), groups)
+        draw = jax.vmap(lambda key: kernel_init(key, shape, jnp.float32), out_axes=-2)
+        self.kernel = nnx.Param(draw(keys).reshape(*shape[:-1], in_channels))
+        self.bias = _bias(bias_init, out_channels, rngs) if use_bias else None
+
+    def __call__(
+        self, x: Float[Array, "... in_channels"]
+    ) -> Float[Array, "... out_channels"]:
+        """The feature maps of `x`."""
+        return F.conv_transpose(
+            x,
+            self.kernel[...],
+            None if self.bias is None else self.bias[...],
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+
+class SeparableConv(nnx.Module):
+    """A convolution layer in two steps: each channel by itself, then all at one place.
+
+    See `functional.separable_conv` for the formula, the options and the errors.
+
+    Args:
+        in_channels: Channels of what it reads.
+        out_channels: Feature maps it makes.
+        window: Taps along each spatial axis.
+        multiplier: Filters per channel in the first step.
+        stride: Places from one dot product to the next.
+        padding: Places added around the input.
+        dilation: Places from one tap to the next.
+        padding_mode: What stands in the added places.
+        use_bias: Whether a learned number is added to each map.
+        kernel_init: Draws both kernels; by default uniformly with He et al.'s variance.
+        bias_init: Draws the bias; zeros by default.
+        rngs: Its stream `params` gives the keys.
+
+    Raises:
+        TypeError: If `window` is not a tuple.
+        ValueError: If a number of channels is below 1.
+
+    Example:
+        >>> layer = SeparableConv(3, 8, (5, 5), rngs=nnx.Rngs(0))
+        >>> layer(jnp.zeros((32, 28, 3))).shape
+        (28, 24, 8)
+
+    Source:
+        Howard et al., "MobileNets", 2017, arXiv:1704.04861, section 3.1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        window: Sequence[int],
+        *,
+        multiplier: int = 1,
+        stride: PerAxis = 1,
+        padding: Padding = "valid",
+        dilation: PerAxis = 1,
+        padding_mode: PaddingMode = "zeros",
+        use_bias: bool = True,
+        kernel_init: Initializer = he_uniform(),  # noqa: B008
+        bias_init: Initializer = zeros,
+        rngs: nnx.Rngs,
+    ):
+        middle = whole(multiplier, "multiplier", least=1) * in_channels
+        _channels(in_channels, out_channels, groups=1)
+        self.window = window_of(window)
+        self.stride = frozen(stride)
+        self.padding = frozen(padding)
+        self.dilation = frozen(dilation)
+        self.padding_mode: PaddingMode = padding_mode
+        ones = (1,) * len(self.window)
+        first, second = (*self.window, 1, middle), (*ones, middle, out_channels)
+        self.depthwise_kernel = nnx.Param(
+            kernel_init(rngs.params(), first, jnp.float32)
+        )
+        self.pointwise_kernel = nnx.Param(
+            kernel_init(rngs.params(), second, jnp.float32)
+        )
+        self.bias = _bias(bias_init, out_channels, rngs) if use_bias else None
+
+    def __call__(
+        self, x: Float[Array, "... in_channels"]
+    ) -> Float[Array, "... out_channels"]:
+        """The feature maps of `x`."""
+        return F.separable_conv(
+            x,
+            self.depthwise_kernel[...],
+            self.pointwise_kernel[...],
+            None if self.bias is None else self.bias[...],
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
             padding_mode=self.padding_mode,
         )
 
@@ -209,63 +356,17 @@ class Dropout(nnx.Module):
         return x if self.deterministic else F.dropout(self.rngs(), x, self.rate)
 
 
-@dataclass(frozen=True)
-class MaxPool:
-    """Keeps the largest value of each window; see `functional.max_pool`.
-
-    Example:
-        >>> MaxPool((2, 2))(jnp.arange(4.0).reshape(2, 2, 1))[..., 0]
-        Array([[3.]], dtype=float32)
-    """
-
-    window: Sequence[int]
-    stride: PerAxis | None = None
-    padding: Padding = 0
-    dilation: PerAxis = 1
-    ceil_mode: bool = False
-
-    def __post_init__(self):
-        _freeze(self)
-
-    def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
-        """Smaller feature maps."""
-        return F.max_pool(x, **vars(self))
-
-
-@dataclass(frozen=True)
-class AvgPool:
-    """Keeps the mean of each window; see `functional.avg_pool`.
-
-    Example:
-        >>> AvgPool((2, 2))(jnp.arange(4.0).reshape(2, 2, 1))[..., 0]
-        Array([[1.5]], dtype=float32)
-    """
-
-    window: Sequence[int]
-    stride: PerAxis | None = None
-    padding: Padding = 0
-    dilation: PerAxis = 1
-    ceil_mode: bool = False
-    count_include_pad: bool = True
-
-    def __post_init__(self):
-        _freeze(self)
-
-    def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
-        """Smaller feature maps."""
-        return F.avg_pool(x, **vars(self))
+def _channels(in_channels: int, out_channels: int, groups: int) -> tuple[int, int]:
+    """How many channels each output reads, and how many outputs there are."""
+    groups = whole(groups, "groups", least=1)
+    names = ("in_channels", in_channels), ("out_channels", out_channels)
+    for name, channels in names:
+        if whole(channels, name, least=1) % groups:
+            raise ValueError(
+                f"`{name}` is {channels}, which {groups} groups cannot share."
+            )
+    return in_channels // groups, out_channels
 
 
 def _bias(init: Initializer, size: int, rngs: nnx.Rngs) -> nnx.Param:
     return nnx.Param(init(rngs.params(), (size,), jnp.float32))
-
-
-def _frozen(value: Any) -> Any:
-    """Lists made tuples, so that a stage can be hashed."""
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
-
-
-def _freeze(record: MaxPool | AvgPool) -> None:
-    window_of(record.window)
-    for name, value in vars(record).items():
-        object.__setattr__(record, name, _frozen(value))

@@ -12,8 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from cnn_jax.functional.padding import as_pads
-from cnn_jax.lowering import Geometry, conv_p
+from cnn_jax.lowering import Geometry, conv_p, input_gradient_p
 from cnn_jax.nn.chain import Chain, Stage
+from cnn_jax.nn.layers import ConvTranspose
+
+Number = int | float
 
 
 class Field(NamedTuple):
@@ -21,12 +24,13 @@ class Field(NamedTuple):
 
     `size` is how far a unit sees, `stride` the step from one unit's field to the next,
     and `offset` the centre of the first unit's field, where 0 is the first pixel's
-    centre.
+    centre. Behind a `ConvTranspose` units differ: `size` is that of those who see most,
+    and `stride` may be a fraction.
     """
 
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    offset: tuple[float, ...]
+    size: tuple[Number, ...]
+    stride: tuple[Number, ...]
+    offset: tuple[Number, ...]
 
 
 class Row(NamedTuple):
@@ -104,6 +108,10 @@ def summary(net: Chain, input_shape: tuple[int, ...]) -> Summary:
     and p places before an axis, a stage turns the field (r, j, o) of what it reads into
 
         r + d·(k − 1)·j,   j·s,   o + (d·(k − 1) / 2 − p)·j
+
+    a transposed convolution into
+
+        r + ⌊d·(k − 1) / s⌋·j,   j / s,   o − (d·(k − 1) / 2 − p)·j / s
 
     and a stage without a window leaves it, if it leaves the spatial axes; otherwise its
     units see the whole input.
@@ -196,6 +204,8 @@ def _multiply_adds(equation: Any) -> int:
     shapes = [v.aval.shape for v in equation.invars]
     if equation.primitive is conv_p:
         return outputs * math.prod(shapes[1][:-1])
+    if equation.primitive is input_gradient_p:  # What `conv_transpose` runs.
+        return math.prod(shapes[0]) * math.prod(shapes[1][:-1])
     if equation.primitive.name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
         return outputs * math.prod(shapes[0][i] for i in contracted)
@@ -206,31 +216,51 @@ def _multiply_adds(equation: Any) -> int:
 
 
 def _field_after(stage: Any, x: Any, out: Any, field: Field | None) -> Field | None:
-    if field is None or not hasattr(x, "shape") or not hasattr(out, "shape"):
+    out = out[0] if isinstance(out, tuple) else out  # Maxima come with their indices.
+    if field is None or not hasattr(x, "shape") or out.ndim != x.ndim:
         return None
     axes, size = len(field.size), x.shape[:-1]
     if not hasattr(stage, "window"):
         return field if out.shape[:-1] == size and len(size) == axes else None
+    # A window of fewer axes leaves the first ones as they are.
+    single = [(1, 1, 1, 0)] * (axes - len(stage.window))
+    windows = single + _windows(stage, size[len(single) :])
+    spread = isinstance(stage, ConvTranspose)
+    each = zip(*field, windows, strict=True)
+    return Field(*zip(*(_after(*axis, spread=spread) for axis in each), strict=True))
+
+
+def _windows(stage: Any, size: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+    """Window, stride, dilation and near pad of a stage, for each of its axes."""
 
     def every(value: Any) -> tuple[int, ...]:
-        return value if isinstance(value, tuple) else (value,) * axes
+        return value if isinstance(value, tuple) else (value,) * len(size)
 
     window, dilation = stage.window, every(stage.dilation)
     stride = window if stage.stride is None else every(stage.stride)
+    if stage.padding == "same" and isinstance(stage, ConvTranspose):
+        size = tuple(n * s for n, s in zip(size, stride, strict=True))
     pads = as_pads(stage.padding, Geometry(size, window, stride, (), dilation))
-    reach = [d * (k - 1) for k, d in zip(window, dilation, strict=True)]
-    return Field(
-        size=tuple(
-            r + w * j for r, w, j in zip(field.size, reach, field.stride, strict=True)
-        ),
-        stride=tuple(j * s for j, s in zip(field.stride, stride, strict=True)),
-        offset=tuple(
-            o + (w / 2 - near) * j
-            for o, w, (near, _), j in zip(
-                field.offset, reach, pads, field.stride, strict=True
-            )
-        ),
-    )
+    near = [before for before, _ in pads]
+    return list(zip(window, stride, dilation, near, strict=True))
+
+
+def _after(
+    r: Number,
+    j: Number,
+    o: Number,
+    window: tuple[int, int, int, int],
+    *,
+    spread: bool,
+) -> tuple[Number, Number, Number]:
+    """The field (r, j, o) along one axis, seen through one more window."""
+    k, s, d, p = window
+    reach = d * (k - 1)
+    if not spread:
+        return r + reach * j, j * s, o + (reach / 2 - p) * j
+    # Only one tap in s meets a value; what lies between two of them takes a share.
+    step = j // s if j % s == 0 else j / s
+    return r + reach // s * j, step, o - (reach / 2 - p) * j / s
 
 
 def _short(numbers: tuple[int | float, ...]) -> str:

@@ -176,6 +176,111 @@ def test_float64_stays(rng):
         assert_close(out, oracle.conv(np.asarray(x), kernel, **how), most=1e-13)
 
 
+# The transpose.
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 4)])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 2), (0, 3))])
+def test_transpose_agrees_with_the_definition(
+    rng, method, stride, dilation, groups, padding
+):
+    arrays = draw(rng, 4, 5, 6), draw(rng, 3, 2, 4 // groups, 6), draw(rng, 4)
+    how = dict(stride=stride, dilation=dilation, groups=groups, padding=padding)
+    how |= dict(output_padding=(max(stride[0], dilation[0]) - 1, dilation[1] // 2))
+    want = oracle.conv_transpose(*map(np.float64, arrays), **how)
+    assert_close(F.conv_transpose(*arrays, **how, method=method), want)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_transpose_over_any_number_of_axes(rng, axes):
+    x, kernel = (
+        draw(rng, 2, 1, *(4, 3, 5)[:axes], 6),
+        draw(rng, *(3, 2, 2)[:axes], 2, 6),
+    )
+    how = options(axes) | dict(output_padding=(1, 2, 0)[:axes], groups=3)
+    want = [
+        oracle.conv_transpose(np.float64(a[0]), np.float64(kernel), **how) for a in x
+    ]
+    assert_close(F.conv_transpose(x, kernel, **how)[:, 0], np.stack(want))
+
+
+@pytest.mark.parametrize("stride", [1, 2, (3, 5)])
+@pytest.mark.parametrize("window", [(3, 4), (2, 1)])
+def test_transpose_of_same_is_what_same_transposes(rng, stride, window):
+    x, kernel = draw(rng, 2, 4, 5, 3), draw(rng, *window, 2, 3)
+    out = F.conv_transpose(x, kernel, stride=stride, padding="same")
+    rows, columns = (stride, stride) if isinstance(stride, int) else stride
+    assert out.shape == (2, 4 * rows, 5 * columns, 2)
+    y = jax.ShapeDtypeStruct(out.shape, jnp.float32)
+    same = jax.linear_transpose(
+        lambda y: F.conv(y, kernel, stride=stride, padding="same"), y
+    )
+    assert_close(out, same(x)[0])
+
+
+def test_transpose_has_gradients_of_any_order(rng):
+    x, kernel, bias = draw(rng, 2, 4, 5, 6), draw(rng, 3, 2, 2, 6), draw(rng, 4)
+
+    def f(x, kernel, bias):
+        how = options(2) | dict(groups=2, output_padding=(0, 2))
+        return F.conv_transpose(x, kernel, bias, **how)
+
+    with jax.enable_x64(True):
+        wide = [np.float64(array) for array in (x, kernel, bias)]
+        check_grads(jax.jit(f), wide, order=2, modes=["fwd", "rev"])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_transpose_and_separable_add_up_in_float32(rng, dtype):
+    x, kernel = draw(rng, 2, 9, 8, 16, dtype=dtype), draw(rng, 3, 3, 4, 16, dtype=dtype)
+    deep, point = (
+        draw(rng, 3, 2, 1, 32, dtype=dtype),
+        draw(rng, 1, 1, 32, 4, dtype=dtype),
+    )
+    for function, arrays in (
+        (F.conv_transpose, (x, kernel)),
+        (F.separable_conv, (x, deep, point)),
+    ):
+        out = function(*arrays)
+        wide = function(*(array.astype(jnp.float32) for array in arrays))
+        assert out.dtype == dtype
+        assert_close(out, wide, most=0.02)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_separable_is_one_after_the_other(rng, axes):
+    x, how = draw(rng, *(7, 8, 6)[:axes], 3), options(axes)
+    deep, point = draw(rng, *(3, 2, 2)[:axes], 1, 6), draw(rng, *[1] * axes, 6, 5)
+    middle = oracle.conv(np.float64(x), np.float64(deep), groups=3, **how)
+    want = middle @ np.float64(point).reshape(6, 5)
+    bias = draw(rng, 5)
+    assert_close(F.separable_conv(x, deep, point, bias, **how), want + np.float64(bias))
+    reflected = F.separable_conv(x, deep, point, padding=1, padding_mode="reflect")
+    around = F.pad(x, (1,) * axes, mode="reflect")
+    assert_close(reflected, F.separable_conv(around, deep, point))
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
+@pytest.mark.parametrize("method", METHODS)
+def test_transpose_under_vmap_is_a_loop(rng, axes, method):
+    x = draw(rng, *([5] if axes[0] == 0 else []), 2, 4, 3, 6)
+    kernel = draw(rng, *([5] if axes[1] == 0 else []), 3, 2, 4, 6)
+
+    def f(x, kernel):
+        return F.conv_transpose(x, kernel, stride=2, method=method)
+
+    got = jax.vmap(f, in_axes=axes)(x, kernel)
+    for i in range(5):
+        one = x[i] if axes[0] == 0 else x, kernel[i] if axes[1] == 0 else kernel
+        assert_close(got[i], f(*one))
+
+
+# Its kin.
+
+
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])
 @pytest.mark.parametrize("window", [(3, 2), (4, 5)])
 def test_convolve_is_scipys(rng, mode, window):
@@ -258,7 +363,45 @@ def test_refusals(as_shipped, error, message, change):
         F.conv(**({"x": X, "kernel": KERNEL} | change))
 
 
+Y, SPREAD = jnp.ones((2, 5, 6, 4)), jnp.ones((3, 3, 2, 4))
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "change"),
+    [
+        (TypeError, "`x` has 2 axes.*needs at least 3", {"x": Y[0, 0]}),
+        (TypeError, "`x` is int32.*astype", {"x": Y.astype(jnp.int32)}),
+        (ValueError, "`x` has 3 channels, but `kernel` ends in 4", {"x": Y[..., :3]}),
+        (ValueError, "`x` has 4 channels, which 3 groups", {"groups": 3}),
+        (ValueError, r"`bias` has shape \(4,\).*\(2,\)", {"bias": jnp.ones(4)}),
+        (ValueError, "`stride` is 0", {"stride": 0}),
+        (ValueError, "`dilation` is 0", {"dilation": 0}),
+        (ValueError, "`padding` is -1", {"padding": -1}),
+        (ValueError, "`padding` crops 8.*leaves -1", {"padding": 4}),
+        (ValueError, "`output_padding` is -1", {"output_padding": -1}),
+        (
+            ValueError,
+            "`output_padding` is 2, but must be below the stride, 2, or the dil.* 1",
+            {"output_padding": 2, "stride": 2},
+        ),
+        (
+            ValueError,
+            'padding="same"` fixes the size',
+            {"output_padding": 1, "stride": 2, "padding": "same"},
+        ),
+        (ValueError, "`method` is 'fft'", {"method": "fft"}),
+    ],
+)
+def test_transpose_refuses(as_shipped, error, message, change):
+    with pytest.raises(error, match=message):
+        F.conv_transpose(**({"x": Y, "kernel": SPREAD} | change))
+
+
 def test_more_refusals(as_shipped):
+    with pytest.raises(ValueError, match=r"`pointwise` has a window of \(1, 2\)"):
+        F.separable_conv(Y, jnp.ones((3, 3, 1, 4)), jnp.ones((1, 2, 4, 3)))
+    with pytest.raises(ValueError, match="reads 2 in each of 4"):
+        F.separable_conv(Y, jnp.ones((3, 3, 2, 4)), jnp.ones((1, 1, 4, 3)))
     with pytest.raises(ValueError, match="`mode` is 'valid '.*full"):
         F.convolve(X, KERNEL, mode="valid ")
     with pytest.raises(TypeError, match="`feature` has 3 axes, but `image` has 2"):

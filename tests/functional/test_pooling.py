@@ -8,7 +8,18 @@ import cnn_jax.functional as F
 from tests import oracle
 from tests.helpers import assert_close, draw
 
-POOLS = {"max": F.max_pool, "avg": F.avg_pool, "sum": F.sum_pool}
+
+def lp_pool(x, window, **how):
+    """On sizes, for a cube may be negative and has no root then."""
+    return F.lp_pool(jnp.abs(x), 3, window, **how)
+
+
+POOLS = {"max": F.max_pool, "avg": F.avg_pool, "sum": F.sum_pool, "lp": lp_pool}
+
+
+def definition(kind, x, window, **how):
+    x = np.float64(x)
+    return oracle.pool(kind, abs(x) if kind == "lp" else x, window, **how)
 
 
 @pytest.mark.parametrize("kind", POOLS)
@@ -24,7 +35,7 @@ def test_agrees_with_the_definition(
 ):
     x, window = draw(rng, *size, 3), (2, 3)
     how = dict(padding=padding, dilation=dilation, ceil_mode=ceil_mode)
-    want = oracle.pool(kind, np.float64(x), window, stride=stride or window, **how)
+    want = definition(kind, x, window, stride=stride or window, **how)
     assert_close(POOLS[kind](x, window, stride=stride, **how), want)
 
 
@@ -34,7 +45,7 @@ def test_any_number_of_axes(rng, kind, axes):
     x, window = draw(rng, 2, *(7, 8, 9)[:axes], 3), (3, 2, 4)[:axes]
     how = dict(stride=(2, 1, 3)[:axes], padding=((1, 0), (1, 1), (0, 2))[:axes])
     same = dict(dilation=(1,) * axes, ceil_mode=True)
-    want = [oracle.pool(kind, np.float64(one), window, **how, **same) for one in x]
+    want = [definition(kind, one, window, **how, **same) for one in x]
     assert_close(POOLS[kind](x, window, **how, ceil_mode=True), np.stack(want))
 
 
@@ -101,24 +112,41 @@ def test_nan_wins():
     np.testing.assert_array_equal(F.max_pool(x, (2,))[:, 0], [np.nan, 5.0])
 
 
-@pytest.mark.parametrize("kind", POOLS)
-@pytest.mark.parametrize("dilation", [1, 2])
-def test_no_gradient_scatters(kind, dilation):
-    def total(x):
-        return POOLS[kind](x, (3, 3), stride=2, dilation=dilation).sum()
+NO_SCATTER = {
+    kind: (lambda x, p=p: p(x, (3, 3), stride=2)) for kind, p in POOLS.items()
+}
+NO_SCATTER |= {
+    f"{kind} dilated": (lambda x, p=p: p(x, (3, 2), stride=2, dilation=2))
+    for kind, p in POOLS.items()
+}
+NO_SCATTER |= {
+    "adaptive avg": lambda x: F.adaptive_avg_pool(x, (4, 2)),
+    "adaptive max": lambda x: F.adaptive_max_pool(x, (4, 2)),
+    "global avg": F.global_avg_pool,
+    "global max": F.global_max_pool,
+}
 
-    text = jax.jit(jax.grad(total)).lower(jnp.ones((2, 9, 9, 3))).as_text()
-    assert "stablehlo.pad" in text
-    assert "scatter" not in text
+
+@pytest.mark.parametrize("pool", NO_SCATTER)
+def test_no_gradient_scatters(pool):
+    def total(x):
+        return jnp.sum(NO_SCATTER[pool](x) ** 2)
+
+    for function in (jax.grad(total), jax.hessian(total)):
+        text = jax.jit(function).lower(jnp.ones((2, 9, 9, 3))).as_text()
+        assert "stablehlo.multiply" in text
+        assert "scatter" not in text
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_floats(rng, dtype):
     x = draw(rng, 4, 40, 2, dtype=dtype)
-    for pool in (F.avg_pool, F.sum_pool, F.max_pool):
-        out = pool(x, (2, 20))
+    pools = [lambda x, p=pool: p(x, (2, 20)) for pool in POOLS.values()]
+    pools += [lambda x: F.adaptive_avg_pool(x, (3, 1)), F.global_max_pool]
+    for pool in pools:
+        out = pool(x)
         assert out.dtype == dtype
-        wide = pool(x.astype(jnp.float32), (2, 20))
+        wide = pool(x.astype(jnp.float32))
         np.testing.assert_array_equal(out, wide.astype(dtype))
 
 
@@ -127,6 +155,137 @@ def test_global_avg_pool(rng, spatial):
     x = draw(rng, 2, 3, 4, 5, 6)
     axes = tuple(range(4 - spatial, 4))
     assert_close(F.global_avg_pool(x, spatial=spatial), np.float64(x).mean(axis=axes))
+
+
+@pytest.mark.parametrize("spatial", [1, 2, 3])
+def test_global_max_pool(rng, spatial):
+    x = draw(rng, 2, 3, 4, 5, 6)
+    axes = tuple(range(4 - spatial, 4))
+    assert_close(F.global_max_pool(x, spatial=spatial), np.float64(x).max(axis=axes))
+
+
+SIZES = [((7,), (3,)), ((7, 6), (3, 4)), ((4, 5), (6, 1)), ((6, 7, 8), (4, 7, 2))]
+
+
+@pytest.mark.parametrize(("size", "bins"), SIZES)
+def test_adaptive_pools_agree_with_the_definition(rng, size, bins):
+    x = draw(rng, 2, 1, *size, 3)
+    values, indices = F.adaptive_max_pool(x, bins, return_indices=True)
+    got = {"max": values, "indices": indices, "avg": F.adaptive_avg_pool(x, bins)}
+    for kind, found in got.items():
+        want = [oracle.adaptive(kind, np.float64(one[0]), bins) for one in x]
+        assert_close(found, np.stack(want)[:, None])
+    assert indices.dtype == jnp.int32
+    assert_close(F.adaptive_max_pool(x, bins), values)
+
+
+def test_adaptive_pools_leave_an_axis(rng):
+    x = draw(rng, 5, 7, 2)
+    for pool in (F.adaptive_avg_pool, F.adaptive_max_pool):
+        assert_close(pool(x, (None, 3)), pool(x, (5, 3)))
+        assert pool(x, (2, None)).shape == (2, 7, 2)
+
+
+@pytest.mark.parametrize("value", [1.0, -jnp.inf])
+def test_the_first_of_equals_wins_everywhere(value):
+    x = jnp.full((4, 6, 1), value)
+    for pool, first in (
+        (lambda x, **how: F.max_pool(x, (2, 3), **how), [[0, 3], [12, 15]]),
+        (lambda x, **how: F.adaptive_max_pool(x, (2, 2), **how), [[0, 3], [12, 15]]),
+        (
+            lambda x, **how: F.max_pool(x, (2, 2), stride=(2, 3), padding=1, **how),
+            [[0, 2, 5], [6, 8, 11], [18, 20, 23]],
+        ),
+    ):
+        _, indices = pool(x, return_indices=True)
+        np.testing.assert_array_equal(indices[..., 0], first)
+        gradient = jax.grad(lambda x, pool=pool: pool(x, return_indices=True)[0].sum())
+        np.testing.assert_array_equal(
+            np.flatnonzero(gradient(x)), np.unique(np.ravel(first))
+        )
+    assert jnp.isnan(F.adaptive_max_pool(x.at[0, 1].set(jnp.nan), (2, 2))[0, 0, 0])
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_indices_agree_with_the_definition(rng, axes, ceil_mode):
+    x, window = draw(rng, 2, *(7, 8, 6)[:axes], 3), (3, 2, 4)[:axes]
+    how = dict(stride=(2, 1, 3)[:axes], padding=((1, 0), (1, 1), (0, 2))[:axes])
+    how |= dict(dilation=(1, 2, 1)[:axes])
+    values, indices = F.max_pool(
+        x, window, **how, ceil_mode=ceil_mode, return_indices=True
+    )
+    assert indices.dtype == jnp.int32
+    assert_close(F.max_pool(x, window, **how, ceil_mode=ceil_mode), values)
+    shape = values.shape[1:-1]
+    want = [
+        oracle.max_indices(np.float64(one), window, **how, shape=shape) for one in x
+    ]
+    np.testing.assert_array_equal(indices, np.stack(want))
+    flat = x.reshape(2, -1, 3)
+    taken = jnp.take_along_axis(flat, indices.reshape(2, -1, 3), axis=1)
+    np.testing.assert_array_equal(taken, values.reshape(2, -1, 3))
+
+
+def test_gradients_of_the_others(rng):
+    x = jnp.asarray(rng.permutation(2 * 5 * 7).reshape(5, 7, 2) / 4.0, jnp.float32)
+    _, indices = F.max_pool(x, (2, 3), return_indices=True)
+    functions = [
+        lambda x: F.adaptive_avg_pool(x, (2, 3)),
+        lambda x: F.adaptive_max_pool(x, (2, 3)),
+        lambda x: F.max_pool(x, (2, 3), return_indices=True)[0],
+        lambda x: F.max_unpool(x[:2, :2], indices, (2, 3), output_size=(5, 7)),
+        F.global_max_pool,
+        F.global_avg_pool,
+    ]
+    with jax.enable_x64(True):
+        for function in functions:
+            f = jax.jit(lambda x, f=function: jnp.sin(f(x)))
+            check_grads(f, [np.float64(x)], order=2, modes=["fwd", "rev"])
+
+
+def test_lp_pool_has_no_slope_at_zero():
+    x = jnp.array([[0.0], [0.0], [3.0], [-4.0]])
+    value, gradient = jax.value_and_grad(lambda x: F.lp_pool(x, 2, (2,)).sum())(x)
+    assert value == 5
+    np.testing.assert_allclose(gradient[:, 0], [0, 0, 0.6, -0.8], rtol=1e-6)
+    assert jnp.isnan(F.lp_pool(x, 3, (2,))[1, 0])
+    assert_close(F.lp_pool(x, 1, (2,)), F.sum_pool(x, (2,)))
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_unpooling_puts_back(rng, axes):
+    size, window = (7, 6, 9)[:axes], (2, 3, 2)[:axes]
+    x = draw(rng, 2, 3, *size, 2)
+    values, indices = F.max_pool(x, window, return_indices=True)
+    back = F.max_unpool(values, indices, window, output_size=size)
+    assert back.shape == x.shape
+    kept = np.zeros(x.shape, bool).reshape(6, -1, 2)
+    np.put_along_axis(kept, np.asarray(indices).reshape(6, -1, 2), True, axis=1)
+    np.testing.assert_array_equal(back, np.where(kept.reshape(x.shape), x, 0))
+    whole = tuple(slice(n // k * k) for n, k in zip(size, window, strict=True))
+    x = x[:, :, *whole]
+    values, indices = F.max_pool(x, window, return_indices=True)
+    usual = F.max_unpool(values, indices, window)
+    assert_close(
+        usual, F.max_unpool(values, indices, window, output_size=x.shape[2:-1])
+    )
+    unpool = jax.vmap(lambda values, indices: F.max_unpool(values, indices, window))
+    assert_close(unpool(values, indices), usual)
+
+
+@pytest.mark.parametrize("index", [-1, 12])
+def test_an_index_outside_is_not_written_in_silence(index):
+    x = jnp.ones((2, 2, 2, 3))
+    indices = jnp.arange(4, dtype=jnp.int32).reshape(1, 2, 2, 1) + 0 * x.astype("int32")
+    indices = indices.at[1, 0, 1, 2].set(index)
+    out = jax.jit(lambda x, i: F.max_unpool(x, i, (2, 2), output_size=(4, 3)))(
+        x, indices
+    )
+    lost = jnp.isnan(out)
+    assert lost[1, ..., 2].all()
+    assert lost.sum() == 12
+    assert jnp.nansum(out) == 2 * 2 * 2 * 3 - 4
 
 
 X = jnp.ones((2, 5, 6, 4))
@@ -152,12 +311,50 @@ def test_refusals(as_shipped, pool, error, message, change):
         pool(**({"x": X, "window": (2, 2)} | change))
 
 
-def test_more_refusals(as_shipped):
-    with pytest.raises(NotImplementedError, match="`return_indices`"):
-        F.max_pool(X, (2, 2), return_indices=True)
-    with pytest.raises(ValueError, match="`spatial` is 4"):
-        F.global_avg_pool(X, spatial=4)
-    with pytest.raises(TypeError, match="`x` has 2 axes.*at least 3"):
-        F.global_avg_pool(X[0, 0])
-    with pytest.raises(ValueError, match="0 places"):
-        F.global_avg_pool(jnp.ones((0, 3, 2)))
+AT = jnp.zeros(X.shape, jnp.int32)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (ValueError, "`spatial` is 4", lambda: F.global_avg_pool(X, spatial=4)),
+        (TypeError, "has 2 axes.*least 3", lambda: F.global_max_pool(X[0, 0])),
+        (ValueError, "0 places", lambda: F.global_avg_pool(X[:, :0])),
+        (ValueError, "0 places.*no bin", lambda: F.adaptive_max_pool(X[:, :0], (2, 2))),
+        (TypeError, "`size` is 3, but.*tuple", lambda: F.adaptive_avg_pool(X, 3)),
+        (ValueError, "`size` is 0.*1", lambda: F.adaptive_avg_pool(X, (2, 0))),
+        (TypeError, "`x` is int32", lambda: F.adaptive_avg_pool(AT, (2, 2))),
+        (TypeError, "`x` has 2 axes", lambda: F.adaptive_max_pool(X[0, 0], (2, 2))),
+        (ValueError, "`p` is 0.*positive", lambda: F.lp_pool(X, 0, (2, 2))),
+        (ValueError, "`p` is inf.*finite", lambda: F.lp_pool(X, jnp.inf, (2, 2))),
+        (TypeError, "`indices` are float32", lambda: F.max_unpool(X, X, (2, 2))),
+        (
+            ValueError,
+            r"`indices` have shape \(2, 5, 6, 2\), but `x` has \(2, 5, 6, 4\)",
+            lambda: F.max_unpool(X, AT[..., :2], (2, 2)),
+        ),
+        (
+            ValueError,
+            "`output_size` has 8, but its default is 10 and the stride 2: from 9 to 11",
+            lambda: F.max_unpool(X, AT, (2, 2), output_size=(8, 12)),
+        ),
+        (
+            ValueError,
+            "`output_size` has 3 entries",
+            lambda: F.max_unpool(X, AT, (2, 2), output_size=(10, 12, 1)),
+        ),
+        (
+            ValueError,
+            "`padding` is 'same', but must be numbers",
+            lambda: F.max_unpool(X, AT, (2, 2), padding="same"),
+        ),
+        (
+            ValueError,
+            "`padding` is -1",
+            lambda: F.max_unpool(X, AT, (2, 2), padding=-1),
+        ),
+    ],
+)
+def test_more_refusals(as_shipped, error, message, call):
+    with pytest.raises(error, match=message):
+        call()

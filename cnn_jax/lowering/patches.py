@@ -1,0 +1,49 @@
+"""What the windows see, as strided slices.
+
+A window is a product of its axes, so it is taken axis by axis: k₁ + k₂ slices instead
+of k₁ · k₂. The transpose of a strided slice is a dilated pad, so no gradient scatters:
+it is the same in every run, also where windows overlap.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnn_jax.lowering.geometry import Geometry, widen
+
+
+def taps(
+    x: jax.Array, geometry: Geometry, axis: int, *, empty: float | int
+) -> list[jax.Array]:
+    """What each tap of the window reads along one spatial axis, at every place.
+
+    Beyond `x` it reads `empty`. An axis of places takes the place of the axis.
+    """
+    stride, dilation = geometry.stride[axis], geometry.dilation[axis]
+    reach = stride * (geometry.places[axis] - 1) + 1
+    # The far pad may be cut (negative) where no window reaches the end of the axis.
+    low = geometry.pads[axis][0]
+    high = reach + dilation * (geometry.window[axis] - 1) - geometry.size[axis] - low
+    config = [(0, 0, 0)] * x.ndim
+    config[axis + 1] = (low, high, 0)
+    x = lax.pad(x, jnp.asarray(empty, x.dtype), config)
+    return [
+        lax.slice_in_dim(x, start, start + reach, stride, axis=axis + 1)
+        for start in range(0, dilation * geometry.window[axis], dilation)
+    ]
+
+
+def unfold(x: jax.Array, geometry: Geometry) -> jax.Array:
+    """The patch under every window: `[batch, *places, *window, channels]`."""
+    axes, out = len(geometry.window), widen(x)
+    for axis in range(axes):
+        # The taps of the axes before lie in front of the channels already.
+        out = jnp.stack(taps(out, geometry, axis, empty=0), axis=axes + 1 + axis)
+    return out.astype(x.dtype)
+
+
+def fold(patches: jax.Array, geometry: Geometry) -> jax.Array:
+    """The transpose of `unfold`: every patch added where it came from."""
+    shape = (patches.shape[0], *geometry.size, patches.shape[-1])
+    x = jax.ShapeDtypeStruct(shape, patches.dtype)
+    return jax.linear_transpose(lambda x: unfold(x, geometry), x)(patches)[0]
