@@ -58,10 +58,15 @@ def test_everything_public_says_what_it_is(floor):
 
 def test_the_names_of_the_design_are_there():
     assert {
-        "conv", "convolve", "match_feature", "pad", "max_pool", "avg_pool", "sum_pool",
-        "global_avg_pool", "relu", "tanh", "softmax", "dropout", "image_kernel",
+        "conv", "conv_transpose", "separable_conv", "convolve", "match_feature",
+        "unfold", "fold", "pad", "max_pool", "avg_pool", "sum_pool", "lp_pool",
+        "adaptive_avg_pool", "adaptive_max_pool", "global_avg_pool", "global_max_pool",
+        "max_unpool", "relu", "tanh", "softmax", "dropout", "image_kernel",
     } <= dict(public(functional)).keys()  # fmt: skip
     assert {
-        "Chain", "Conv", "Dense", "Dropout", "MaxPool", "AvgPool", "Summary", "summary",
+        "Chain", "Conv", "ConvTranspose", "SeparableConv", "Dense", "Dropout",
+        "MaxPool", "AvgPool", "SumPool", "LpPool", "AdaptiveAvgPool", "AdaptiveMaxPool",
+        "GlobalAvgPool", "GlobalMaxPool", "MaxUnpool", "Pad", "Unfold", "Fold",
+        "Summary", "summary",
     } <= dict(public(nn)).keys()  # fmt: skip
     assert set(models.MODELS) == {"xo_net", "lenet5"}

@@ -24,11 +24,11 @@ class Field(NamedTuple):
 
     `size` is how far a unit sees, `stride` the step from one unit's field to the next,
     and `offset` the centre of the first unit's field, where 0 is the first pixel's
-    centre. Behind a `ConvTranspose` units differ: `size` is that of those who see most,
-    and `stride` may be a fraction.
+    centre. Behind a `ConvTranspose` units differ, none sees further than `size`, and
+    `stride` may be a fraction.
     """
 
-    size: tuple[Number, ...]
+    size: tuple[int, ...]
     stride: tuple[Number, ...]
     offset: tuple[Number, ...]
 
@@ -107,11 +107,11 @@ def summary(net: Chain, input_shape: tuple[int, ...]) -> Summary:
     its convolutions and matrix products counted. With window k, dilation d, stride s
     and p places before an axis, a stage turns the field (r, j, o) of what it reads into
 
-        r + d·(k − 1)·j,   j·s,   o + (d·(k − 1) / 2 − p)·j
+        r + ⌈d·(k − 1)·j⌉,   j·s,   o + (d·(k − 1) / 2 − p)·j
 
     a transposed convolution into
 
-        r + ⌊d·(k − 1) / s⌋·j,   j / s,   o − (d·(k − 1) / 2 − p)·j / s
+        r + ⌈⌊d·(k − 1) / s⌋·j⌉,   j / s,   o − (d·(k − 1) / 2 − p)·j / s
 
     and a stage without a window leaves it, if it leaves the spatial axes; otherwise its
     units see the whole input.
@@ -246,21 +246,20 @@ def _windows(stage: Any, size: tuple[int, ...]) -> list[tuple[int, int, int, int
 
 
 def _after(
-    r: Number,
+    r: int,
     j: Number,
     o: Number,
     window: tuple[int, int, int, int],
     *,
     spread: bool,
-) -> tuple[Number, Number, Number]:
+) -> tuple[int, Number, Number]:
     """The field (r, j, o) along one axis, seen through one more window."""
     k, s, d, p = window
-    reach = d * (k - 1)
-    if not spread:
-        return r + reach * j, j * s, o + (reach / 2 - p) * j
-    # Only one tap in s meets a value; what lies between two of them takes a share.
-    step = j // s if j % s == 0 else j / s
-    return r + reach // s * j, step, o - (reach / 2 - p) * j / s
+    reach, shift = d * (k - 1), d * (k - 1) / 2 - p
+    if spread:  # One value in s of what it writes; the others take turns.
+        step = j // s if j % s == 0 else j / s
+        return r + math.ceil(reach // s * j), step, o - shift * j / s
+    return r + math.ceil(reach * j), j * s, o + shift * j
 
 
 def _short(numbers: tuple[int | float, ...]) -> str:

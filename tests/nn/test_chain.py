@@ -170,19 +170,6 @@ def test_dropout_silences_in_training_alone(rng):
     assert_close(nnx.view(layer, deterministic=True)(x), x)
 
 
-@pytest.mark.parametrize("stage", [nn.MaxPool, nn.AvgPool])
-def test_pools_are_records(rng, stage):
-    listed = stage([2, 3], stride=[1, 2], padding=[[1, 0], [0, 1]], ceil_mode=True)
-    how = dict(stride=(1, 2), padding=((1, 0), (0, 1)), ceil_mode=True)
-    pool = stage((2, 3), **how)
-    assert listed == pool
-    assert hash(listed) == hash(pool)
-    assert hash(stage((2, 3))) != hash(pool)
-    function = {nn.MaxPool: F.max_pool, nn.AvgPool: F.avg_pool}[stage]
-    x = draw(rng, 5, 7, 2)
-    assert_close(pool(x), function(x, (2, 3), **how))
-
-
 def test_layers_refuse(as_shipped):
     rngs = nnx.Rngs(0)
     with pytest.raises(TypeError, match="`window` is 3, but must be a tuple"):

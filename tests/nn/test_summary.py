@@ -41,6 +41,43 @@ def test_receptive_field_is_what_the_gradient_says():
         assert (first + last) / 2 == middle
 
 
+def test_receptive_field_behind_a_transpose():
+    rngs = nnx.Rngs(0)
+    how = dict(stride=(2, 3), padding=((1, 0), (2, 1)), rngs=rngs)
+    net = nn.Chain(
+        {
+            "a": nn.Conv(1, 2, (3, 2), stride=(2, 1), rngs=rngs),
+            "b": nn.ConvTranspose(2, 1, (5, 4), **how),
+            "c": nn.Conv(1, 1, (2,), rngs=rngs),
+        }
+    )
+    shape = (21, 22, 1)
+    nnx.update(net, jax.tree.map(jnp.ones_like, nnx.state(net, nnx.Param)))
+    _, up, last = nn.summary(net, shape).rows
+    assert up.field.stride == (1, 1 / 3)
+    for row, slack in ((up, 0), (last, 1)):
+        maps = jax.jacobian(lambda x, cut=row.name: net.run(x, upto=cut)[..., 0])
+        seen = maps(jnp.ones(shape))[..., 0]
+        for axis in (0, 1):
+            units = seen.any(axis=(1 - axis, 3 - axis))
+            pixels = [jnp.flatnonzero(unit) for unit in units if unit.any()]
+            widest = max(int(at[-1] - at[0]) + 1 for at in pixels)
+            assert 0 <= row.field.size[axis] - widest <= slack
+            # Away from the edges, a unit looks at the middle of its field.
+            middle = len(units) // 2
+            near = jnp.flatnonzero(units[middle - 3 : middle + 4].any(axis=0))
+            want = row.field.offset[axis] + row.field.stride[axis] * middle
+            assert abs((near[0] + near[-1]) / 2 - want) <= 0.5
+
+
+def test_multiply_adds_of_a_transposed_layer():
+    layer = nn.ConvTranspose(4, 6, (3, 2), stride=2, groups=2, rngs=nnx.Rngs(0))
+    row = nn.summary(nn.Chain({"up": layer}), (5, 7, 4)).rows[0]
+    assert row.volume == (11, 14, 6)
+    assert row.multiply_adds == 5 * 7 * 4 * 3 * 2 * 3
+    assert row.parameters == 3 * 2 * 3 * 4 + 6
+
+
 def test_lenet5_has_the_papers_numbers():
     summary = nn.summary(models.lenet5(rngs=nnx.Rngs(0)), (32, 32, 1))
     rows = {row.name: row for row in summary.rows}
