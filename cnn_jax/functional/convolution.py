@@ -53,8 +53,9 @@ def conv(
         kernel: The taps. `group_channels` is `in_channels / groups`.
         bias: Added to every place of its channel.
         stride: Places from one dot product to the next.
-        padding: Places added around `x`: `"valid"` adds none, `"same"` keeps the size
-            at stride 1, numbers say how many, per axis or per side.
+        padding: Places added around `x`: `"valid"` adds none, `"same"` leaves ⌈n / s⌉
+            of n places (PyTorch has it at stride 1 alone), numbers say how many, per
+            axis or per side.
         dilation: Places from one tap to the next.
         groups: Blocks of channels that do not see each other; `in_channels` of them
             make the convolution depthwise.
@@ -152,7 +153,8 @@ def conv_transpose(
     Raises:
         TypeError: As `conv`.
         ValueError: If the channels of `x` are not those of the kernel, or do not split
-            into `groups`, if nothing is left after the crop, if `output_padding` is
+            into `groups`, if nothing is left after the crop (where PyTorch sometimes
+            gives an empty array), if `output_padding` is
             neither below the stride nor below the dilation, or an option is out of
             range.
 

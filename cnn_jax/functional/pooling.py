@@ -97,6 +97,7 @@ def avg_pool(
 
     with the letters and sizes of `max_pool`. N counts the taps that lie on `x` and its
     padding, or on `x` alone; what hangs over beyond that by `ceil_mode` never counts.
+    (PyTorch refuses a volume that is smaller than the window before it is padded.)
 
     Args:
         x: Feature maps.
@@ -188,13 +189,13 @@ def lp_pool(
 
         out[i, c] = (Σ x[i·s + u·d − p, c]ᵖ)^(1/p)
 
-    with the letters and sizes of `max_pool`. At p = 1 it is `sum_pool`; the larger p,
-    the nearer the largest size. Where the sum of powers is 0 the gradient is taken as
-    0; where it is negative, which takes an odd p or a fraction, there is no root: NaN.
+    with the letters and sizes of `max_pool`. At p = 1 it is `sum_pool`, at p = ∞ the
+    largest |x|. Where the sum of powers is 0 the gradient is taken as 0; where it is
+    negative, which takes an odd p or a fraction, there is no root: NaN.
 
     Args:
         x: Feature maps.
-        p: The power.
+        p: The power, above 0 (PyTorch takes negative ones too).
         window: Places along each spatial axis.
         stride: Places from one window to the next; the window's own size by default.
         padding: Zeros added around `x`, at most half of what the window spans.
@@ -207,7 +208,7 @@ def lp_pool(
 
     Raises:
         TypeError: As `max_pool`.
-        ValueError: As `max_pool`, or if `p` is not positive and finite.
+        ValueError: As `max_pool`, or if `p` is not above 0.
 
     Example:
         >>> lp_pool(jnp.array([[3.0], [4.0], [6.0], [8.0]]), 2, (2,))[:, 0]
@@ -216,10 +217,12 @@ def lp_pool(
     Source:
         PyTorch, torch.nn.LPPool2d.
     """
-    if not 0 < p < math.inf:
-        raise ValueError(f"`p` is {p}, but must be positive and finite.")
+    if not p > 0:
+        raise ValueError(f"`p` is {p}, but must be above 0.")
 
     def root_of_powers(x: Array, windows: Geometry) -> Array:
+        if p == math.inf:
+            return lowering.max_pool(jnp.abs(x), windows)
         total = lowering.sum_pool(lowering.widen(x) ** p, windows)
         # The root is asked for 1 in place of 0, where its own slope is infinite.
         root = jnp.where(total == 0, 1, total) ** (1 / p)

@@ -251,6 +251,7 @@ def test_lp_pool_has_no_slope_at_zero():
     np.testing.assert_allclose(gradient[:, 0], [0, 0, 0.6, -0.8], rtol=1e-6)
     assert jnp.isnan(F.lp_pool(x, 3, (2,))[1, 0])
     assert_close(F.lp_pool(x, 1, (2,)), F.sum_pool(x, (2,)))
+    assert_close(F.lp_pool(x, jnp.inf, (2,)), F.max_pool(jnp.abs(x), (2,)))
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
@@ -325,8 +326,8 @@ AT = jnp.zeros(X.shape, jnp.int32)
         (ValueError, "`size` is 0.*1", lambda: F.adaptive_avg_pool(X, (2, 0))),
         (TypeError, "`x` is int32", lambda: F.adaptive_avg_pool(AT, (2, 2))),
         (TypeError, "`x` has 2 axes", lambda: F.adaptive_max_pool(X[0, 0], (2, 2))),
-        (ValueError, "`p` is 0.*positive", lambda: F.lp_pool(X, 0, (2, 2))),
-        (ValueError, "`p` is inf.*finite", lambda: F.lp_pool(X, jnp.inf, (2, 2))),
+        (ValueError, "`p` is 0.*above 0", lambda: F.lp_pool(X, 0, (2, 2))),
+        (ValueError, "`p` is nan", lambda: F.lp_pool(X, jnp.nan, (2, 2))),
         (TypeError, "`indices` are float32", lambda: F.max_unpool(X, X, (2, 2))),
         (
             ValueError,
