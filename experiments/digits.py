@@ -5,7 +5,9 @@
 
 LeNet-5 of 1998 learns the 1,797 real digits that scikit-learn ships, a stratified
 quarter held out, once per seed with a split of its own; beside it a support-vector
-machine with a Gaussian kernel on the very same splits. Then the mistakes, as pictures.
+machine with a Gaussian kernel on the very same splits, tuned on the training pictures.
+Then the mistakes, as pictures. What LeNet-5 learns with (activation, pooling, rate) was
+chosen on seeds 100 to 104, whose splits are not reported.
 
 Expected: at least 99 % on the held-out quarter, mean of five seeds, and not below the
 support-vector machine. Under 60 seconds on 2 CPU cores.
@@ -19,9 +21,10 @@ from pathlib import Path
 import jax
 import numpy as np
 from flax import nnx
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.svm import SVC
 
+import cnn_jax.functional as F
 from cnn_jax import data, nn, report, training
 from cnn_jax.models import lenet5
 from cnn_jax.training import checkpoint
@@ -29,6 +32,7 @@ from experiments._shared import footer, start, watched
 
 SIZE = 32  # What LeNet-5 was made for.
 SVM_AT_MOST = 5000  # Training pictures; its time grows with their square.
+SVM_CHOICES = {"C": [1, 10, 100], "gamma": ["scale", 0.05]}
 
 
 @dataclass(frozen=True)
@@ -131,13 +135,15 @@ def train(
     """Trains all networks side by side."""
     page.section("LeNet-5")
     classes, channels = len(splits[0].classes), splits[0].shape[-1]
-    make = partial(lenet5, channels=channels, classes=classes, pool=nn.MaxPool)
+    modern = {"activation": F.relu, "pool": nn.MaxPool}
+    make = partial(lenet5, channels=channels, classes=classes, **modern)
     nets = [make(rngs=nnx.Rngs(config.seed + i)) for i in range(config.seeds)]
     page.table(*nn.summary(nets[0], splits[0].shape).table())
     pictures = len(splits[0].train["label"])
     page.text(
         f"{config.seeds} networks learn {pictures:,} pictures each, shifted, scaled "
-        "and turned a little by chance, and pool by maxima where 1998 had means."
+        "and turned a little by chance. They rectify and pool by maxima where 1998 had "
+        "tanh and means."
     )
     how = training.Config(
         epochs=config.epochs,
@@ -170,14 +176,16 @@ def _small(splits: list[data.Dataset]) -> bool:
 
 
 def _svm(splits: list[data.Dataset]) -> np.ndarray:
-    """The rival's share of right answers on each split."""
+    """The rival's share of right answers on each split, tuned on its training part."""
     shares = []
     for split in splits:
         train, test = (
             part["image"].reshape(len(part["label"]), -1) / 255
             for part in (split.train, split.test)
         )
-        machine = SVC(C=10, gamma="scale").fit(train, split.train["label"])
+        machine = GridSearchCV(SVC(), SVM_CHOICES, cv=3).fit(
+            train, split.train["label"]
+        )
         shares.append(machine.score(test, split.test["label"]))
     return np.array(shares)
 

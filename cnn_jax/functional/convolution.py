@@ -222,8 +222,9 @@ def separable_conv(
         One feature map per channel of `pointwise`.
 
     Raises:
-        TypeError: As `conv`.
-        ValueError: As `conv`, or if the window of `pointwise` is not one place.
+        TypeError: As `conv`, or if the two kernels have not as many axes.
+        ValueError: As `conv`, or if `depthwise` does not filter each channel by itself,
+            or `pointwise` is not of one place and of what `depthwise` makes.
 
     Example:
         >>> x, taps = jnp.array([[1.0, 10.0], [2.0, 20.0]]), jnp.ones((2, 1, 2))
@@ -233,20 +234,16 @@ def separable_conv(
     Source:
         Howard et al., "MobileNets", 2017, arXiv:1704.04861, section 3.1.
     """
-    (pointwise,) = floating(pointwise=pointwise)
-    axes = _window_axes(pointwise)
-    if pointwise.shape[:axes] != (1,) * axes:
-        raise ValueError(
-            f"`pointwise` has a window of {pointwise.shape[:axes]}, but it mixes "
-            f"channels place by place: {(1,) * axes} is needed."
-        )
+    x, depthwise, pointwise = floating(x=x, depthwise=depthwise, pointwise=pointwise)
+    channels = x.shape[-1] if x.ndim else 0
+    _check_separable(channels, depthwise, pointwise)
     maps = conv(
         x,
         depthwise,
         stride=stride,
         padding=padding,
         dilation=dilation,
-        groups=jnp.shape(x)[-1],
+        groups=channels,
         padding_mode=padding_mode,
         method=method,
     )
@@ -442,6 +439,26 @@ def _check_transposed_channels(
             "equally."
         )
     _check_bias(bias, groups * group_channels)
+
+
+def _check_separable(channels: int, depthwise: Array, pointwise: Array) -> None:
+    axes = _window_axes(depthwise)
+    if pointwise.ndim != depthwise.ndim:
+        raise TypeError(
+            f"`pointwise` has {pointwise.ndim} axes, but `depthwise` has "
+            f"{depthwise.ndim}: both need as many."
+        )
+    *_, reads, middle = depthwise.shape
+    if reads != 1 or channels == 0 or middle % channels:
+        raise ValueError(
+            f"`depthwise` ends in {(reads, middle)}, but `x` has {channels} channels, "
+            f"so it needs 1 and a multiple of {channels}."
+        )
+    if pointwise.shape[:-1] != (*(1,) * axes, middle):
+        raise ValueError(
+            f"`pointwise` has shape {pointwise.shape}, but `depthwise` makes {middle} "
+            f"channels, so it needs {(*(1,) * axes, middle)} and the new channels."
+        )
 
 
 def _check_bias(bias: Array | None, out_channels: int) -> None:

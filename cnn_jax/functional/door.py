@@ -14,7 +14,7 @@ PerAxis = int | Sequence[int]
 
 def floating(**arrays: Array) -> list[Array]:
     """The arrays, all of one floating dtype."""
-    found = [jnp.asarray(array) for array in arrays.values()]
+    found = [_array(name, array) for name, array in arrays.items()]
     first = next(iter(arrays))
     for name, array in zip(arrays, found, strict=True):
         if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -28,6 +28,13 @@ def floating(**arrays: Array) -> list[Array]:
                 "convert one of them."
             )
     return found
+
+
+def _array(name: str, value: object) -> Array:
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` is {value!r}, but must be an array.") from None
 
 
 def per_axis(

@@ -9,7 +9,14 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.functional.door import PerAxis, floating, one_batch, per_axis, whole
+from cnn_jax.functional.door import (
+    PerAxis,
+    axes_of,
+    floating,
+    one_batch,
+    per_axis,
+    whole,
+)
 from cnn_jax.lowering import Geometry
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -51,7 +58,8 @@ def pad(
         `x` with longer spatial axes.
 
     Raises:
-        TypeError: If `padding` is a scalar, or `x` has fewer axes than it needs.
+        TypeError: If `padding` is not a tuple of 1 to 3 entries, or `x` has fewer axes
+            than it needs.
         ValueError: If an entry is negative, the mode is unknown, or the axis is too
             short: to reflect takes at most n − 1 places, to wrap at most n.
 
@@ -63,15 +71,11 @@ def pad(
         PyTorch, torch.nn.functional.pad, whose four modes these are.
     """
     (x,) = floating(x=x)
-    if not isinstance(padding, tuple | list):
-        raise TypeError(
-            f"`padding` is {padding!r}, but must be a tuple with one entry per spatial "
-            "axis, such as (1, 1) or ((1, 2), (0, 3)) for pictures."
-        )
+    axes = len(axes_of(padding, "padding"))
     check_mode("mode", mode)
     if mode != "zeros" and value != 0:
         raise ValueError(f'`value` is {value}, but only `mode="zeros"` writes it.')
-    x, batch = one_batch(x, len(padding))
+    x, batch = one_batch(x, axes)
     size = x.shape[1:-1]
     pads = as_pads(padding, Geometry(size, size, (1,), (), (1,)))
     for n, sides in zip(size, pads, strict=True):

@@ -54,7 +54,8 @@ def max_pool(
         x: Feature maps.
         window: Places along each spatial axis.
         stride: Places from one window to the next; the window's own size by default.
-        padding: Places added around `x`, at most half of what the window spans.
+        padding: Places added around `x`, at most half of what the window spans (of its
+            taps, says PyTorch for volumes).
         dilation: Places from one tap to the next.
         ceil_mode: Whether a window that hangs over the far edge counts.
         return_indices: Whether to say where each maximum lay, as `max_unpool` reads it.
@@ -207,7 +208,7 @@ def lp_pool(
         Smaller feature maps, as many as before.
 
     Raises:
-        TypeError: As `max_pool`.
+        TypeError: As `max_pool`, or if `p` is not a number.
         ValueError: As `max_pool`, or if `p` is not above 0.
 
     Example:
@@ -217,6 +218,8 @@ def lp_pool(
     Source:
         PyTorch, torch.nn.LPPool2d.
     """
+    if not isinstance(p, int | float):
+        raise TypeError(f"`p` is {p!r}, but must be a number.")
     if not p > 0:
         raise ValueError(f"`p` is {p}, but must be above 0.")
 
@@ -562,7 +565,12 @@ def _unpooled_size(
         for n, s, p, k in zip(size, strides, pads, window, strict=True)
     )
     if output_size is None:
-        return per_axis(default, axes, "the default of `output_size`")
+        if min(default) < 1:
+            raise ValueError(
+                f"`padding` is {padding}, which makes the default `output_size` "
+                f"{default}: pad less, for at least 1 must stay."
+            )
+        return default
     wanted = per_axis(axes_of(output_size, "output_size"), axes, "output_size")
     for n, usual, s in zip(wanted, default, strides, strict=True):
         if abs(n - usual) >= s:

@@ -29,7 +29,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from cnn_jax.lowering import toeplitz, xla
-from cnn_jax.lowering.geometry import Geometry
+from cnn_jax.lowering.geometry import Geometry, widen
 
 METHODS: dict[str, Callable[..., jax.Array]] = {
     "xla": xla.conv,
@@ -95,9 +95,8 @@ def _in_float32(run, a, b, *, geometry, method, precision, platform=""):
         method = _choose(
             platform, geometry, b.shape[-2] if kernel_is_b else a.shape[-1]
         )
-    wide = jnp.promote_types(a.dtype, jnp.float32)
     forward = partial(METHODS[method], geometry=geometry, precision=precision)
-    return run(forward, a.astype(wide), b.astype(wide), geometry).astype(a.dtype)
+    return run(forward, widen(a), widen(b), geometry).astype(a.dtype)
 
 
 def _batch(primitive, run, args, dims, **how):

@@ -210,6 +210,10 @@ class Pad(_Record):
     mode: PaddingMode = "zeros"
     value: float | int = 0
 
+    def __post_init__(self):
+        super().__post_init__()
+        axes_of(self.padding, "padding")
+
 
 @dataclass(frozen=True)
 class Unfold(_Record):

@@ -398,10 +398,20 @@ def test_transpose_refuses(as_shipped, error, message, change):
 
 
 def test_more_refusals(as_shipped):
-    with pytest.raises(ValueError, match=r"`pointwise` has a window of \(1, 2\)"):
-        F.separable_conv(Y, jnp.ones((3, 3, 1, 4)), jnp.ones((1, 2, 4, 3)))
-    with pytest.raises(ValueError, match="reads 2 in each of 4"):
-        F.separable_conv(Y, jnp.ones((3, 3, 2, 4)), jnp.ones((1, 1, 4, 3)))
+    deep = jnp.ones((3, 3, 1, 4))
+    with pytest.raises(
+        ValueError, match=r"`pointwise` has shape \(1, 2, .*\(1, 1, 4\)"
+    ):
+        F.separable_conv(Y, deep, jnp.ones((1, 2, 4, 3)))
+    with pytest.raises(ValueError, match="`depthwise` makes 4 channels"):
+        F.separable_conv(Y, deep, jnp.ones((1, 1, 5, 3)))
+    with pytest.raises(TypeError, match="`pointwise` has 3 axes.*has 4"):
+        F.separable_conv(Y, deep, jnp.ones((1, 4, 3)))
+    for wrong in (jnp.ones((3, 3, 2, 4)), jnp.ones((3, 3, 1, 5))):
+        with pytest.raises(ValueError, match="`depthwise` ends in .*multiple of 4"):
+            F.separable_conv(Y, wrong, jnp.ones((1, 1, 4, 3)))
+    with pytest.raises(TypeError, match="`kernel` is None, but must be an array"):
+        F.conv(Y, None)
     with pytest.raises(ValueError, match="`mode` is 'valid '.*full"):
         F.convolve(X, KERNEL, mode="valid ")
     with pytest.raises(TypeError, match="`feature` has 3 axes, but `image` has 2"):

@@ -327,6 +327,12 @@ AT = jnp.zeros(X.shape, jnp.int32)
         (TypeError, "`x` is int32", lambda: F.adaptive_avg_pool(AT, (2, 2))),
         (TypeError, "`x` has 2 axes", lambda: F.adaptive_max_pool(X[0, 0], (2, 2))),
         (ValueError, "`p` is 0.*above 0", lambda: F.lp_pool(X, 0, (2, 2))),
+        (TypeError, "`p` is '2'", lambda: F.lp_pool(X, "2", (2, 2))),
+        (
+            ValueError,
+            r"`padding` is 3, which makes .*`output_size` \(-2, 6\)",
+            lambda: F.max_unpool(X[:, :2], AT[:, :2], (2, 2), padding=3),
+        ),
         (ValueError, "`p` is nan", lambda: F.lp_pool(X, jnp.nan, (2, 2))),
         (TypeError, "`indices` are float32", lambda: F.max_unpool(X, X, (2, 2))),
         (

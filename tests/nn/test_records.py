@@ -131,6 +131,13 @@ def test_records_refuse_when_they_are_made(as_shipped):
             stage(2)
 
 
+def test_pads_refuse_when_they_are_made(as_shipped):
+    with pytest.raises(TypeError, match="`padding` is 1, but must be a tuple"):
+        nn.Pad(1)
+    with pytest.raises(TypeError, match="`padding` has 0 axes"):
+        nn.Pad(())
+
+
 def test_layers_refuse(as_shipped):
     rngs = nnx.Rngs(0)
     with pytest.raises(ValueError, match="`out_channels` is 3, which 2 groups"):
