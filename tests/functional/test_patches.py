@@ -6,7 +6,9 @@ from jax.test_util import check_grads
 
 import cnn_jax.functional as F
 from tests import oracle
-from tests.helpers import assert_close, draw
+from tests.helpers import assert_close, compiled, draw
+
+unfold, fold = compiled(F.unfold), compiled(F.fold)
 
 
 def options(axes):
@@ -25,41 +27,41 @@ SIZES = {1: ((8,), (3,)), 2: ((6, 7), (2, 4)), 3: ((5, 6, 8), (2, 1, 3))}
 def test_unfold_and_fold_agree_with_the_definition(rng, axes):
     (size, window), how = SIZES[axes], options(axes)
     x = draw(rng, 2, 1, *size, 3)
-    patches = F.unfold(x, window, **how)
+    patches = unfold(x, window, **how)
     want = [oracle.unfold(np.float64(one[0]), window, **how) for one in x]
     assert_close(patches[:, 0], np.stack(want))
     values = draw(rng, *patches.shape)
     want = [oracle.fold(np.float64(one[0]), size, **how) for one in values]
-    assert_close(F.fold(values, size, **how)[:, 0], np.stack(want))
+    assert_close(fold(values, size, **how)[:, 0], np.stack(want))
 
 
 @pytest.mark.parametrize("axes", SIZES)
 def test_a_convolution_is_one_product_with_the_patches(rng, axes):
     (size, window), how = SIZES[axes], options(axes)
     x, kernel = draw(rng, 2, *size, 3), draw(rng, *window, 3, 5)
-    patches = F.unfold(x, window, **how)
+    patches = unfold(x, window, **how)
     rows = patches.reshape(*patches.shape[: axes + 1], -1)
     assert_close(rows @ kernel.reshape(-1, 5), F.conv(x, kernel, **how))
 
 
 def test_same_and_batch_axes(rng):
     x = draw(rng, 2, 0, 5, 7, 3)
-    patches = F.unfold(x, (3, 2), padding="same", stride=2)
+    patches = unfold(x, (3, 2), padding="same", stride=2)
     assert patches.shape == (2, 0, 3, 4, 3, 2, 3)
-    assert F.fold(patches, (5, 7), padding="same", stride=2).shape == x.shape
+    assert fold(patches, (5, 7), padding="same", stride=2).shape == x.shape
     x = draw(rng, 5, 7, 3)
     mapped = jax.vmap(lambda x: F.unfold(x, (2,)))(x)
-    assert_close(mapped, F.unfold(x, (2,)))
-    assert_close(jax.vmap(lambda p: F.fold(p, (7,)))(mapped), F.fold(mapped, (7,)))
+    assert_close(mapped, unfold(x, (2,)))
+    assert_close(jax.vmap(lambda p: F.fold(p, (7,)))(mapped), fold(mapped, (7,)))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_floats(rng, dtype):
     x = draw(rng, 40, 2, dtype=dtype)
-    patches = F.unfold(x, (20,))
+    patches = unfold(x, (20,))
     assert patches.dtype == dtype
-    folded = F.fold(patches, (40,))
-    want = F.fold(patches.astype(jnp.float32), (40,)).astype(dtype)
+    folded = fold(patches, (40,))
+    want = fold(patches.astype(jnp.float32), (40,)).astype(dtype)
     np.testing.assert_array_equal(folded, want)
 
 

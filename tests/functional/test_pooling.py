@@ -6,7 +6,7 @@ from jax.test_util import check_grads
 
 import cnn_jax.functional as F
 from tests import oracle
-from tests.helpers import assert_close, draw
+from tests.helpers import assert_close, compiled, draw
 
 
 def lp_pool(x, window, **how):
@@ -15,6 +15,10 @@ def lp_pool(x, window, **how):
 
 
 POOLS = {"max": F.max_pool, "avg": F.avg_pool, "sum": F.sum_pool, "lp": lp_pool}
+RUN = {kind: compiled(pool) for kind, pool in POOLS.items()}
+max_pool, max_unpool = compiled(F.max_pool), compiled(F.max_unpool)
+adaptive_avg_pool = compiled(F.adaptive_avg_pool)
+adaptive_max_pool = compiled(F.adaptive_max_pool)
 
 
 def definition(kind, x, window, **how):
@@ -36,7 +40,7 @@ def test_agrees_with_the_definition(
     x, window = draw(rng, *size, 3), (2, 3)
     how = dict(padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     want = definition(kind, x, window, stride=stride or window, **how)
-    assert_close(POOLS[kind](x, window, stride=stride, **how), want)
+    assert_close(RUN[kind](x, window, stride=stride, **how), want)
 
 
 @pytest.mark.parametrize("kind", POOLS)
@@ -46,7 +50,7 @@ def test_any_number_of_axes(rng, kind, axes):
     how = dict(stride=(2, 1, 3)[:axes], padding=((1, 0), (1, 1), (0, 2))[:axes])
     same = dict(dilation=(1,) * axes, ceil_mode=True)
     want = [definition(kind, one, window, **how, **same) for one in x]
-    assert_close(POOLS[kind](x, window, **how, ceil_mode=True), np.stack(want))
+    assert_close(RUN[kind](x, window, **how, ceil_mode=True), np.stack(want))
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
@@ -56,7 +60,7 @@ def test_padding_need_not_count(rng, ceil_mode):
     want = oracle.pool(
         "avg", np.float64(x), window, **how, dilation=(1, 1), include_pad=False
     )
-    assert_close(F.avg_pool(x, window, **how, count_include_pad=False), want)
+    assert_close(RUN["avg"](x, window, **how, count_include_pad=False), want)
 
 
 def test_no_window_starts_in_the_far_padding(rng):
@@ -65,7 +69,7 @@ def test_no_window_starts_in_the_far_padding(rng):
         "max", np.float64(x), (2, 2), stride=(2, 2), dilation=(1, 1), **how
     )
     assert want.shape == (3, 4, 2)
-    assert_close(F.max_pool(x, (2, 2), **how), want)
+    assert_close(max_pool(x, (2, 2), **how), want)
 
 
 def test_same_is_xlas(rng):
@@ -73,7 +77,7 @@ def test_same_is_xlas(rng):
     want = jax.lax.reduce_window(
         x, -jnp.inf, jax.lax.max, (1, 3, 2, 1), (1, 2, 3, 1), "SAME"
     )
-    assert_close(F.max_pool(x, (3, 2), stride=(2, 3), padding="same"), want)
+    assert_close(max_pool(x, (3, 2), stride=(2, 3), padding="same"), want)
 
 
 @pytest.mark.parametrize("kind", POOLS)
@@ -81,7 +85,7 @@ def test_laws(rng, kind):
     pool, x = POOLS[kind], draw(rng, 3, 2, 6, 8, 2)
     out = pool(x, (2, 3), ceil_mode=True)
     assert out.shape == (3, 2, 3, 3, 2)
-    assert_close(out[2, 1], pool(x[2, 1], (2, 3), ceil_mode=True))
+    assert_close(out[2, 1], RUN[kind](x[2, 1], (2, 3), ceil_mode=True))
     assert_close(jax.jit(lambda x: pool(x, (2, 3), ceil_mode=True))(x), out)
     assert_close(jax.vmap(lambda x: pool(x, (2, 3), ceil_mode=True), 1, 1)(x), out)
     assert pool(jnp.zeros((0, 6, 8, 2)), (2, 3)).shape == (0, 3, 2, 2)
@@ -141,8 +145,8 @@ def test_no_gradient_scatters(pool):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_floats(rng, dtype):
     x = draw(rng, 4, 40, 2, dtype=dtype)
-    pools = [lambda x, p=pool: p(x, (2, 20)) for pool in POOLS.values()]
-    pools += [lambda x: F.adaptive_avg_pool(x, (3, 1)), F.global_max_pool]
+    pools = [lambda x, p=pool: p(x, (2, 20)) for pool in RUN.values()]
+    pools += [lambda x: adaptive_avg_pool(x, (3, 1)), compiled(F.global_max_pool)]
     for pool in pools:
         out = pool(x)
         assert out.dtype == dtype
@@ -161,7 +165,8 @@ def test_global_avg_pool(rng, spatial):
 def test_global_max_pool(rng, spatial):
     x = draw(rng, 2, 3, 4, 5, 6)
     axes = tuple(range(4 - spatial, 4))
-    assert_close(F.global_max_pool(x, spatial=spatial), np.float64(x).max(axis=axes))
+    got = compiled(F.global_max_pool)(x, spatial=spatial)
+    assert_close(got, np.float64(x).max(axis=axes))
 
 
 SIZES = [((7,), (3,)), ((7, 6), (3, 4)), ((4, 5), (6, 1)), ((6, 7, 8), (4, 7, 2))]
@@ -170,18 +175,18 @@ SIZES = [((7,), (3,)), ((7, 6), (3, 4)), ((4, 5), (6, 1)), ((6, 7, 8), (4, 7, 2)
 @pytest.mark.parametrize(("size", "bins"), SIZES)
 def test_adaptive_pools_agree_with_the_definition(rng, size, bins):
     x = draw(rng, 2, 1, *size, 3)
-    values, indices = F.adaptive_max_pool(x, bins, return_indices=True)
-    got = {"max": values, "indices": indices, "avg": F.adaptive_avg_pool(x, bins)}
+    values, indices = adaptive_max_pool(x, bins, return_indices=True)
+    got = {"max": values, "indices": indices, "avg": adaptive_avg_pool(x, bins)}
     for kind, found in got.items():
         want = [oracle.adaptive(kind, np.float64(one[0]), bins) for one in x]
         assert_close(found, np.stack(want)[:, None])
     assert indices.dtype == jnp.int32
-    assert_close(F.adaptive_max_pool(x, bins), values)
+    assert_close(adaptive_max_pool(x, bins), values)
 
 
 def test_adaptive_pools_leave_an_axis(rng):
     x = draw(rng, 5, 7, 2)
-    for pool in (F.adaptive_avg_pool, F.adaptive_max_pool):
+    for pool in (adaptive_avg_pool, adaptive_max_pool):
         assert_close(pool(x, (None, 3)), pool(x, (5, 3)))
         assert pool(x, (2, None)).shape == (2, 7, 2)
 
@@ -190,10 +195,10 @@ def test_adaptive_pools_leave_an_axis(rng):
 def test_the_first_of_equals_wins_everywhere(value):
     x = jnp.full((4, 6, 1), value)
     for pool, first in (
-        (lambda x, **how: F.max_pool(x, (2, 3), **how), [[0, 3], [12, 15]]),
-        (lambda x, **how: F.adaptive_max_pool(x, (2, 2), **how), [[0, 3], [12, 15]]),
+        (lambda x, **how: max_pool(x, (2, 3), **how), [[0, 3], [12, 15]]),
+        (lambda x, **how: adaptive_max_pool(x, (2, 2), **how), [[0, 3], [12, 15]]),
         (
-            lambda x, **how: F.max_pool(x, (2, 2), stride=(2, 3), padding=1, **how),
+            lambda x, **how: max_pool(x, (2, 2), stride=(2, 3), padding=1, **how),
             [[0, 2, 5], [6, 8, 11], [18, 20, 23]],
         ),
     ):
@@ -203,7 +208,7 @@ def test_the_first_of_equals_wins_everywhere(value):
         np.testing.assert_array_equal(
             np.flatnonzero(gradient(x)), np.unique(np.ravel(first))
         )
-    assert jnp.isnan(F.adaptive_max_pool(x.at[0, 1].set(jnp.nan), (2, 2))[0, 0, 0])
+    assert jnp.isnan(adaptive_max_pool(x.at[0, 1].set(jnp.nan), (2, 2))[0, 0, 0])
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
@@ -212,11 +217,11 @@ def test_indices_agree_with_the_definition(rng, axes, ceil_mode):
     x, window = draw(rng, 2, *(7, 8, 6)[:axes], 3), (3, 2, 4)[:axes]
     how = dict(stride=(2, 1, 3)[:axes], padding=((1, 0), (1, 1), (0, 2))[:axes])
     how |= dict(dilation=(1, 2, 1)[:axes])
-    values, indices = F.max_pool(
+    values, indices = max_pool(
         x, window, **how, ceil_mode=ceil_mode, return_indices=True
     )
     assert indices.dtype == jnp.int32
-    assert_close(F.max_pool(x, window, **how, ceil_mode=ceil_mode), values)
+    assert_close(max_pool(x, window, **how, ceil_mode=ceil_mode), values)
     shape = values.shape[1:-1]
     want = [
         oracle.max_indices(np.float64(one), window, **how, shape=shape) for one in x
@@ -258,19 +263,17 @@ def test_lp_pool_has_no_slope_at_zero():
 def test_unpooling_puts_back(rng, axes):
     size, window = (7, 6, 9)[:axes], (2, 3, 2)[:axes]
     x = draw(rng, 2, 3, *size, 2)
-    values, indices = F.max_pool(x, window, return_indices=True)
-    back = F.max_unpool(values, indices, window, output_size=size)
+    values, indices = max_pool(x, window, return_indices=True)
+    back = max_unpool(values, indices, window, output_size=size)
     assert back.shape == x.shape
     kept = np.zeros(x.shape, bool).reshape(6, -1, 2)
     np.put_along_axis(kept, np.asarray(indices).reshape(6, -1, 2), True, axis=1)
     np.testing.assert_array_equal(back, np.where(kept.reshape(x.shape), x, 0))
     whole = tuple(slice(n // k * k) for n, k in zip(size, window, strict=True))
     x = x[:, :, *whole]
-    values, indices = F.max_pool(x, window, return_indices=True)
-    usual = F.max_unpool(values, indices, window)
-    assert_close(
-        usual, F.max_unpool(values, indices, window, output_size=x.shape[2:-1])
-    )
+    values, indices = max_pool(x, window, return_indices=True)
+    usual = max_unpool(values, indices, window)
+    assert_close(usual, max_unpool(values, indices, window, output_size=x.shape[2:-1]))
     unpool = jax.vmap(lambda values, indices: F.max_unpool(values, indices, window))
     assert_close(unpool(values, indices), usual)
 
