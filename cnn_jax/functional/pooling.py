@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from cnn_jax import lowering
@@ -428,7 +429,7 @@ def max_unpool(
     window = window_of(window)
     flat, batch = one_batch(x, len(window))
     size = _unpooled_size(flat.shape[1:-1], window, stride, padding, output_size)
-    maps = flat.reshape(flat.shape[0], -1, flat.shape[-1])
+    maps = lax.collapse(flat, 1, flat.ndim - 1)
     out = _put(maps, indices.reshape(maps.shape), math.prod(size))
     return out.reshape(*batch, *size, x.shape[-1])
 

@@ -49,20 +49,6 @@ def test_same_and_batch_axes(rng):
     patches = unfold(x, (3, 2), padding="same", stride=2)
     assert patches.shape == (2, 0, 3, 4, 3, 2, 3)
     assert fold(patches, (5, 7), padding="same", stride=2).shape == x.shape
-    x = draw(rng, 5, 7, 3)
-    mapped = jax.vmap(lambda x: F.unfold(x, (2,)))(x)
-    assert_close(mapped, unfold(x, (2,)))
-    assert_close(jax.vmap(lambda p: F.fold(p, (7,)))(mapped), fold(mapped, (7,)))
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_floats(rng, dtype):
-    x = draw(rng, 40, 2, dtype=dtype)
-    patches = unfold(x, (20,))
-    assert patches.dtype == dtype
-    folded = fold(patches, (40,))
-    want = fold(patches.astype(jnp.float32), (40,)).astype(dtype)
-    np.testing.assert_array_equal(folded, want)
 
 
 def test_gradients_of_any_order(rng):

@@ -1,0 +1,80 @@
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cnn_jax.functional as F
+from tests.helpers import assert_close, compiled, draw
+from tests.laws import OPERATIONS, SHAPE
+
+# What is no function of pictures, or has chance in it.
+OTHERS = {"image_kernel", "dropout"}
+
+
+def weights(out):
+    """A cotangent without symmetries."""
+    return jnp.cos(jnp.arange(out.size, dtype=jnp.float32)).astype(out.dtype)
+
+
+def test_every_function_is_among_the_operations():
+    functions = {name for name, _ in inspect.getmembers(F, inspect.isfunction)}
+    assert functions - OTHERS == {name.split()[0] for name in OPERATIONS}
+
+
+@pytest.fixture(params=OPERATIONS)
+def operation(request):
+    return OPERATIONS[request.param]
+
+
+def test_batch_axes_and_vmap_are_loops(rng, operation):
+    x = draw(rng, 3, 1, *SHAPE)
+    out = compiled(operation)(x)
+    alone = compiled(operation)(x[2, 0])
+    assert out.shape == (3, 1, *alone.shape)
+    assert_close(out[2, 0], alone)
+    mapped = jax.jit(jax.vmap(operation, in_axes=2, out_axes=1))
+    assert_close(mapped(jnp.moveaxis(x, 0, 2))[0], out[:, 0])
+    none = jax.eval_shape(operation, jax.ShapeDtypeStruct((0, *SHAPE), jnp.float32))
+    assert none.shape == (0, *alone.shape)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_floats_stay_and_are_added_up_wide(rng, operation, dtype):
+    x = draw(rng, *SHAPE, dtype=dtype)
+
+    @jax.jit
+    def both(x):
+        out, pull = jax.vjp(operation, x)
+        return out, *pull(weights(out).reshape(out.shape))
+
+    for got, want in zip(both(x), both(x.astype(jnp.float32)), strict=True):
+        assert got.dtype == dtype
+        # The weights, where there are some, were rounded too.
+        assert_close(got, want, most=0.03 if dtype == "bfloat16" else 0.004)
+
+
+def test_float64_stays(rng, operation):
+    x = draw(rng, *SHAPE)
+    narrow = compiled(operation)(x)
+    with jax.enable_x64(True):
+        wide = compiled(operation)(jnp.asarray(np.float64(x)))
+    assert narrow.dtype == jnp.float32
+    assert wide.dtype == jnp.float64
+    assert_close(narrow, wide)
+
+
+def test_forward_mode_is_reverse_mode_inside_a_scan(rng, operation):
+    x, v = draw(rng, 3, *SHAPE), draw(rng, 3, *SHAPE)
+
+    def slopes(x, v):
+        out, forward = jax.jvp(operation, (x,), (v,))
+        _, pull = jax.vjp(operation, x)
+        weight = weights(out).reshape(out.shape)
+        return jnp.vdot(weight, forward), jnp.vdot(pull(weight)[0], v)
+
+    step = lambda carry, at: (carry, slopes(*at))  # noqa: E731
+    _, (forward, reverse) = jax.jit(lambda x, v: jax.lax.scan(step, 0, (x, v)))(x, v)
+    assert_close(forward, reverse)
+    assert_close(forward[1], jax.jit(slopes)(x[1], v[1])[0])

@@ -1,0 +1,62 @@
+"""Every function of arrays once, as a function of one picture of 6 × 8 × 4.
+
+The laws are in tests/functional/test_laws.py: each is asked of every one of these.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+import cnn_jax.functional as F
+
+SHAPE = 6, 8, 4
+
+
+def weights(x, *shape):
+    """The same kernel at every call, of the width of `x`."""
+    kernel = np.random.default_rng(len(shape)).normal(size=shape)
+    return jnp.asarray(kernel, x.dtype)
+
+
+OPERATIONS = {
+    "conv": lambda x: F.conv(
+        x, weights(x, 3, 2, 2, 6), weights(x, 6), stride=(1, 2), padding=1, groups=2
+    ),
+    "conv reflected": lambda x: F.conv(
+        x, weights(x, 3, 2, 4, 3), padding=((1, 2), (0, 1)), padding_mode="reflect"
+    ),
+    "conv over rows": lambda x: F.conv(x, weights(x, 3, 4, 3), dilation=2),
+    "conv_transpose": lambda x: F.conv_transpose(
+        x, weights(x, 3, 2, 3, 4), stride=(1, 2), padding=1, groups=2
+    ),
+    "separable_conv": lambda x: F.separable_conv(
+        x, weights(x, 3, 2, 1, 8), weights(x, 1, 1, 8, 3), padding="same"
+    ),
+    "convolve": lambda x: F.convolve(x, weights(x, 3, 2, 4, 3), mode="same"),
+    "match_feature": lambda x: F.match_feature(x, weights(x, 3, 2, 4)),
+    "unfold": lambda x: F.unfold(x, (3, 2), stride=(2, 1), padding=1),
+    "fold": lambda x: F.fold(
+        x.reshape(*x.shape[:-3], 3, 4, 2, 2, 4),
+        (4, 6),
+        stride=(1, 2),
+        padding=((0, 0), (1, 1)),
+    ),
+    "pad": lambda x: F.pad(x, ((1, 0), (2, 3)), value=2.0),
+    "pad circular": lambda x: F.pad(x, ((1, 0), (2, 3)), mode="circular"),
+    "max_pool": lambda x: F.max_pool(x, (3, 2), stride=2, ceil_mode=True),
+    "max_pool and indices": lambda x: F.max_pool(
+        x, (2, 3), padding=1, dilation=(2, 1), return_indices=True
+    )[0],
+    "avg_pool": lambda x: F.avg_pool(x, (3, 2), stride=2, padding=1),
+    "sum_pool": lambda x: F.sum_pool(x, (3, 2), stride=1),
+    "lp_pool": lambda x: F.lp_pool(x, 2, (3, 2), stride=2),
+    "adaptive_avg_pool": lambda x: F.adaptive_avg_pool(x, (4, 3)),
+    "adaptive_max_pool": lambda x: F.adaptive_max_pool(x, (4, 3)),
+    "global_avg_pool": F.global_avg_pool,
+    "global_max_pool": F.global_max_pool,
+    "max_unpool": lambda x: F.max_unpool(
+        *F.max_pool(x, (2, 4), return_indices=True), (2, 4)
+    ),
+    "relu": F.relu,
+    "tanh": F.tanh,
+    "softmax": F.softmax,
+}
