@@ -369,20 +369,10 @@ def _spread(
     dilation: tuple[int, ...],
 ) -> Geometry:
     """The `conv` whose transpose takes `places` to its size."""
-    for most, s, d in zip(extra, stride, dilation, strict=True):
-        if most >= max(s, d):
-            raise ValueError(
-                f"`output_padding` is {most}, but must be below the stride, {s}, or "
-                f"the dilation, {d}."
-            )
+    _check_output_padding(extra, stride, dilation, padding)
     spans = [d * (k - 1) + 1 for k, d in zip(window, dilation, strict=True)]
     windows = Geometry((), window, stride, (), dilation)
     if padding == "same":
-        if any(extra):
-            raise ValueError(
-                f'`output_padding` is {extra}, but `padding="same"` fixes the size: '
-                "choose one of the two."
-            )
         size = tuple(n * s for n, s in zip(places, stride, strict=True))
         pads = as_pads("same", windows._replace(size=size))
     else:
@@ -407,6 +397,25 @@ def _spread(
         )
     )
     return windows._replace(size=size, pads=pads)
+
+
+def _check_output_padding(
+    extra: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    padding: Padding,
+) -> None:
+    for most, s, d in zip(extra, stride, dilation, strict=True):
+        if most >= max(s, d):
+            raise ValueError(
+                f"`output_padding` is {most}, but must be below the stride, {s}, or "
+                f"the dilation, {d}."
+            )
+    if any(extra) and padding == "same":
+        raise ValueError(
+            f'`output_padding` is {extra}, but `padding="same"` fixes the size: choose '
+            "one of the two."
+        )
 
 
 def _check_channels(x: Array, kernel: Array, bias: Array | None, groups: int) -> None:
