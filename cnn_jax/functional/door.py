@@ -10,6 +10,7 @@ from jax import Array
 from cnn_jax.lowering import Geometry
 
 PerAxis = int | Sequence[int]
+Number = int | float
 
 
 def floating(**arrays: Array) -> list[Array]:
@@ -105,3 +106,16 @@ def check_fit(windows: Geometry) -> None:
                 f"`x` has {room} places along spatial axis {axis}, padding included, "
                 f"but the window spans {span}: use a smaller window or more padding."
             )
+
+
+def spatial_axes(x: Array, spatial: object) -> tuple[int, ...]:
+    """The axes before the channels, counted from the end."""
+    if spatial not in (1, 2, 3):
+        raise ValueError(f"`spatial` is {spatial}, but must be 1, 2 or 3.")
+    axes = int(spatial)  # pyright: ignore[reportArgumentType]
+    if x.ndim < axes + 1:
+        raise TypeError(
+            f"`x` has {x.ndim} axes, but needs at least {axes + 1}: {axes} spatial and "
+            "one for channels."
+        )
+    return tuple(range(-axes - 1, -1))

@@ -1,14 +1,287 @@
-"""What keeps the values inside a network healthy while it trains."""
+"""What keeps the values inside a network healthy while it trains.
+
+Arrays are channels-last, with any number of leading batch axes. Statistics are taken in
+float32 or wider; half-width floats come out as they went in. With mean μ and variance
+σ² over some of the axes, a normalization is
+
+    out = scale · (x − μ) / √(σ² + ε) + bias
+
+and the functions differ in the axes alone.
+"""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jax import lax
+from jaxtyping import Array, Float, Key, PyTree, Shaped
 
-from cnn_jax.functional.door import floating
+from cnn_jax.functional.door import Number, floating, spatial_axes, whole
+from cnn_jax.lowering import widen
+
+
+def batch_norm(
+    x: Float[Array, "... channels"],
+    scale: Float[Array, " channels"] | None = None,
+    bias: Float[Array, " channels"] | None = None,
+    *,
+    mean: Float[Array, " channels"] | None = None,
+    variance: Float[Array, " channels"] | None = None,
+    epsilon: Number = 1e-5,
+    return_statistics: bool = False,
+) -> PyTree[Shaped[Array, "..."]]:
+    """Normalizes every channel, over all examples and places, or by given statistics.
+
+    Without `mean` and `variance` they are those of `x`, over all axes but the last; the
+    variance divides by the number of values, as it does while training in PyTorch. The
+    gradient then follows them too.
+
+    Args:
+        x: Feature maps of a batch.
+        scale: By what each channel is multiplied; 1 by default.
+        bias: What is added to each channel; 0 by default.
+        mean: Given statistics, for evaluation: both or none.
+        variance: Of each channel.
+        epsilon: Keeps the divisor from 0.
+        return_statistics: Whether to return the mean and the variance as well.
+
+    Returns:
+        Feature maps of the same shape. With `return_statistics` a triple: the maps, the
+        mean and the variance, the last two in float32 or wider.
+
+    Raises:
+        TypeError: If an array is not floating point, or `x` has no axes.
+        ValueError: If an array of channels is not as long as `x` has channels, one of
+            `mean` and `variance` is missing, a channel has one value and so no
+            variance, or `epsilon` is negative.
+
+    Example:
+        >>> batch_norm(jnp.array([[1.0], [3.0]]), epsilon=0.0)[:, 0]
+        Array([-1.,  1.], dtype=float32)
+
+    Source:
+        Ioffe & Szegedy, "Batch Normalization", 2015, arXiv:1502.03167, algorithm 1.
+    """
+    given = {"scale": scale, "bias": bias, "mean": mean, "variance": variance}
+    (x,) = floating(x=x)
+    if x.ndim == 0:
+        raise TypeError("`x` has 0 axes, but needs at least 1, for channels.")
+    _check_last(x, 1, given)
+    _check_epsilon(epsilon)
+    if (mean is None) != (variance is None):
+        missing = "mean" if mean is None else "variance"
+        raise ValueError(f"`{missing}` is None: give both statistics, or neither.")
+    scale, bias = _affine(scale, bias, x.shape[-1:], widen(x).dtype)
+    if mean is None or variance is None:
+        if x.size // max(x.shape[-1], 1) < 2:
+            raise ValueError(
+                f"`x` has shape {x.shape}, so a channel has "
+                f"{x.size // max(x.shape[-1], 1)} value(s): statistics need at least 2."
+            )
+        out, mean, variance = _by_batch(widen(x), scale, bias, epsilon)
+    else:
+        mean, variance = widen(mean), widen(variance)
+        out = _spread(scale * lax.rsqrt(variance + epsilon), x)
+        out = (widen(x) - _spread(mean, x)) * out + _spread(bias, x)
+    out = out.astype(x.dtype)
+    return (out, mean, variance) if return_statistics else out
+
+
+def layer_norm(
+    x: Float[Array, "..."],
+    scale: Float[Array, "..."] | None = None,
+    bias: Float[Array, "..."] | None = None,
+    *,
+    axes: int = 1,
+    epsilon: Number = 1e-5,
+) -> Float[Array, "..."]:
+    """Normalizes every example over its last axes.
+
+    Args:
+        x: Values of any shape.
+        scale: By what they are multiplied, of the shape of the last axes; 1 by default.
+        bias: What is added to them; 0 by default.
+        axes: How many of the last axes share their statistics: 1 for the channels of
+            each place, 3 for whole pictures.
+        epsilon: Keeps the divisor from 0.
+
+    Returns:
+        Values of the same shape.
+
+    Raises:
+        TypeError: If an array is not floating point, or `x` has fewer axes than `axes`.
+        ValueError: If `scale` or `bias` has another shape than the last axes, or
+            `epsilon` is negative.
+
+    Example:
+        >>> layer_norm(jnp.array([[1.0, 3.0], [10.0, 30.0]])).round(3)
+        Array([[-1.,  1.],
+               [-1.,  1.]], dtype=float32)
+
+    Source:
+        Ba, Kiros & Hinton, "Layer Normalization", 2016, arXiv:1607.06450, equation 3.
+    """
+    (x,) = floating(x=x)
+    axes = whole(axes, "axes", least=1)
+    if x.ndim < axes:
+        raise TypeError(f"`x` has {x.ndim} axes, but `axes` asks for the last {axes}.")
+    _check_epsilon(epsilon)
+    _check_last(x, axes, {"scale": scale, "bias": bias})
+    out = _standardized(widen(x), tuple(range(-axes, 0)), epsilon)
+    scale, bias = _affine(scale, bias, x.shape[-axes:], out.dtype)
+    return (out * _spread(scale, x) + _spread(bias, x)).astype(x.dtype)
+
+
+def group_norm(
+    x: Float[Array, "... channels"],
+    scale: Float[Array, " channels"] | None = None,
+    bias: Float[Array, " channels"] | None = None,
+    *,
+    groups: int,
+    spatial: int = 2,
+    epsilon: Number = 1e-5,
+) -> Float[Array, "... channels"]:
+    """Normalizes every example over its places and a group of its channels.
+
+    Args:
+        x: Feature maps.
+        scale: By what each channel is multiplied; 1 by default.
+        bias: What is added to each channel; 0 by default.
+        groups: How many groups of neighbouring channels there are.
+        spatial: How many axes before the channels share their statistics.
+        epsilon: Keeps the divisor from 0.
+
+    Returns:
+        Feature maps of the same shape.
+
+    Raises:
+        TypeError: If an array is not floating point, or `x` has fewer than `spatial`
+            axes and one for channels.
+        ValueError: If `groups` does not divide the channels, `scale` or `bias` is not
+            as long as `x` has channels, or an option is out of range.
+
+    Example:
+        >>> x = jnp.array([[1.0, 3.0, 10.0, 30.0]])
+        >>> group_norm(x, groups=2, spatial=1).round(3)
+        Array([[-1.,  1., -1.,  1.]], dtype=float32)
+
+    Source:
+        Wu & He, "Group Normalization", 2018, arXiv:1803.08494, section 3.
+    """
+    (x,) = floating(x=x)
+    first = spatial_axes(x, spatial)[0]
+    groups = whole(groups, "groups", least=1)
+    channels = x.shape[-1]
+    if channels % groups:
+        raise ValueError(
+            f"`x` has {channels} channels, which {groups} groups cannot share equally."
+        )
+    _check_last(x, 1, {"scale": scale, "bias": bias})
+    _check_epsilon(epsilon)
+    apart = widen(x).reshape(*x.shape[:-1], groups, channels // groups)
+    over = (*range(first - 1, -2), -1)
+    out = _standardized(apart, over, epsilon).reshape(x.shape)
+    scale, bias = _affine(scale, bias, (channels,), out.dtype)
+    return (out * _spread(scale, x) + _spread(bias, x)).astype(x.dtype)
+
+
+def instance_norm(
+    x: Float[Array, "... channels"],
+    scale: Float[Array, " channels"] | None = None,
+    bias: Float[Array, " channels"] | None = None,
+    *,
+    spatial: int = 2,
+    epsilon: Number = 1e-5,
+) -> Float[Array, "... channels"]:
+    """Normalizes every channel of every example over its places.
+
+    It is `group_norm` with as many groups as channels.
+
+    Args:
+        x: Feature maps.
+        scale: By what each channel is multiplied; 1 by default.
+        bias: What is added to each channel; 0 by default.
+        spatial: How many axes before the channels share their statistics.
+        epsilon: Keeps the divisor from 0.
+
+    Returns:
+        Feature maps of the same shape.
+
+    Raises:
+        TypeError: As `group_norm`.
+        ValueError: As `group_norm`, or if a map has one place and so no variance.
+
+    Example:
+        >>> instance_norm(jnp.array([[1.0], [3.0]]), spatial=1).round(3)[:, 0]
+        Array([-1.,  1.], dtype=float32)
+
+    Source:
+        Ulyanov, Vedaldi & Lempitsky, "Instance Normalization", 2016, arXiv:1607.08022,
+        equation 1.
+    """
+    (x,) = floating(x=x)
+    axes = spatial_axes(x, spatial)
+    places = [x.shape[axis] for axis in axes]
+    if max(places) < 2:
+        raise ValueError(
+            f"`x` has {places} places per map, but statistics need at least 2."
+        )
+    how = {"spatial": spatial, "epsilon": epsilon}
+    return group_norm(x, scale, bias, groups=x.shape[-1], **how)
+
+
+def local_response_norm(
+    x: Float[Array, "... channels"],
+    *,
+    size: int,
+    alpha: Number = 1e-4,
+    beta: Number = 0.75,
+    k: Number = 1.0,
+) -> Float[Array, "... channels"]:
+    """Divides every value by the strength of the channels around it, place by place.
+
+        out[c] = x[c] / (k + α/n · Σ x[j]²)^β,  over the n channels j around c
+
+    Channels that do not exist count as 0.
+
+    Args:
+        x: Feature maps.
+        size: How many channels n are looked at: ⌊n/2⌋ before, the others from c on.
+        alpha: How much their strength weighs (divided by n, which the paper does not).
+        beta: The power of the divisor.
+        k: What the divisor starts from.
+
+    Returns:
+        Feature maps of the same shape.
+
+    Raises:
+        TypeError: If `x` is not floating point, or has no axes.
+        ValueError: If `size` is below 1.
+
+    Example:
+        >>> local_response_norm(jnp.array([1.0, 2.0]), size=1, alpha=1.0, beta=1.0)
+        Array([0.5, 0.4], dtype=float32)
+
+    Source:
+        Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep
+        Convolutional Neural Networks", 2012, section 3.3; PyTorch,
+        torch.nn.LocalResponseNorm, whose α / n this is.
+    """
+    (x,) = floating(x=x)
+    if x.ndim == 0:
+        raise TypeError("`x` has 0 axes, but needs at least 1, for channels.")
+    size = whole(size, "size", least=1)
+    wide, channels = widen(x), x.shape[-1]
+    pads = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
+    square = jnp.pad(wide**2, pads)
+    around = [
+        lax.slice_in_dim(square, i, i + channels, axis=x.ndim - 1) for i in range(size)
+    ]
+    return (wide / (k + alpha / size * sum(around)) ** beta).astype(x.dtype)
 
 
 def dropout(
-    key: Key[Array, ""], x: Float[Array, "*shape"], rate: float
+    key: Key[Array, ""], x: Float[Array, "*shape"], rate: Number, *, spatial: int = 0
 ) -> Float[Array, "*shape"]:
     """Silences each value with probability `rate`, and lifts the others to make up.
 
@@ -20,13 +293,15 @@ def dropout(
         key: Decides which values are silenced.
         x: Values of any shape.
         rate: The share to silence.
+        spatial: How many axes before the channels are silenced as one: 0 for every
+            value by itself, 2 for whole feature maps of pictures.
 
     Returns:
         Values of the same shape.
 
     Raises:
-        TypeError: If `x` is not floating point.
-        ValueError: If `rate` is not at least 0 and below 1.
+        TypeError: If `x` is not floating point, or has fewer axes than `spatial` says.
+        ValueError: If `rate` is not at least 0 and below 1, or `spatial` not 0 to 3.
 
     Example:
         >>> dropout(jax.random.key(0), jnp.ones(5), 0.5)
@@ -34,10 +309,99 @@ def dropout(
 
     Source:
         Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, "Dropout: A Simple
-        Way to Prevent Neural Networks from Overfitting", 2014, section 10.
+        Way to Prevent Neural Networks from Overfitting", 2014, section 10; for maps,
+        Tompson et al., "Efficient Object Localization Using Convolutional Networks",
+        2015, arXiv:1411.4280, section 3.2.
     """
     (x,) = floating(x=x)
     if not 0 <= rate < 1:
         raise ValueError(f"`rate` is {rate}, but must be at least 0 and below 1.")
-    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+    shared = spatial_axes(x, spatial) if spatial != 0 else ()
+    shape = [1 if i - x.ndim in shared else n for i, n in enumerate(x.shape)]
+    keep = jnp.broadcast_to(jax.random.bernoulli(key, 1 - rate, shape), x.shape)
     return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _by_batch(
+    x: Array, scale: Array, bias: Array, epsilon: Number
+) -> tuple[Array, Array, Array]:
+    mean, variance = _moments(x, tuple(range(x.ndim - 1)))
+    width = _spread(scale * lax.rsqrt(variance + epsilon), x)
+    out = (x - _spread(mean, x)) * width + _spread(bias, x)
+    return out, mean, variance
+
+
+@_by_batch.defjvp
+def _by_batch_jvp(epsilon, primals, tangents):
+    # What moves is written with two numbers per channel, a and b, so that the transpose
+    # needs two sums, Σ ct · x̂ and Σ ct, where autodiff of the formula takes five.
+    x, scale, bias = primals
+    dx, dscale, dbias = tangents
+    out, mean, variance = _by_batch(x, scale, bias, epsilon)
+    axes, narrow = tuple(range(x.ndim - 1)), lax.rsqrt(variance + epsilon)
+    unit = (x - _spread(mean, x)) * _spread(narrow, x)
+    dmean = jnp.mean(dx, axis=axes)
+    along = jnp.mean(dx * unit, axis=axes)
+    a = dscale - scale * narrow * along
+    b = dbias - scale * narrow * dmean
+    dout = dx * _spread(scale * narrow, x) + unit * _spread(a, x) + _spread(b, x)
+    return (out, mean, variance), (dout, dmean, 2 * along / narrow)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _standardized(x: Array, axes: tuple[int, ...], epsilon: Number) -> Array:
+    mean, variance = _moments(x, axes, keepdims=True)
+    return (x - mean) * lax.rsqrt(variance + epsilon)
+
+
+@_standardized.defjvp
+def _standardized_jvp(axes, epsilon, primals, tangents):
+    (x,), (dx,) = primals, tangents
+    mean, variance = _moments(x, axes, keepdims=True)
+    narrow = lax.rsqrt(variance + epsilon)
+    unit = (x - mean) * narrow
+    dmean = jnp.mean(dx, axis=axes, keepdims=True)
+    along = jnp.mean(dx * unit, axis=axes, keepdims=True)
+    return unit, (dx - dmean - unit * along) * narrow
+
+
+def _moments(
+    x: Array, axes: tuple[int, ...], *, keepdims: bool = False
+) -> tuple[Array, Array]:
+    """Mean and variance, the second from the first: in one pass it would cancel."""
+    mean = jnp.mean(x, axis=axes, keepdims=True)
+    variance = jnp.mean((x - mean) ** 2, axis=axes, keepdims=keepdims)
+    return (mean if keepdims else mean.reshape(variance.shape)), variance
+
+
+def _spread(last: Array, x: Array) -> Array:
+    """An array of the last axes of `x`, at every place."""
+    return jnp.broadcast_to(last, x.shape)
+
+
+def _affine(
+    scale: Array | None, bias: Array | None, shape: tuple[int, ...], dtype: jnp.dtype
+) -> tuple[Array, Array]:
+    scale = jnp.ones(shape, dtype) if scale is None else jnp.asarray(scale, dtype)
+    bias = jnp.zeros(shape, dtype) if bias is None else jnp.asarray(bias, dtype)
+    return scale, bias
+
+
+def _check_last(x: Array, axes: int, given: dict[str, Array | None]) -> None:
+    """Refuses arrays that are not of the shape of the last axes of `x`."""
+    shape = x.shape[-axes:]
+    for name, array in given.items():
+        if array is None:
+            continue
+        (array,) = floating(**{name: array})
+        if array.shape != shape:
+            raise ValueError(
+                f"`{name}` has shape {array.shape}, but `x` ends in {shape}: the two "
+                "must agree."
+            )
+
+
+def _check_epsilon(epsilon: Number) -> None:
+    if not epsilon >= 0:
+        raise ValueError(f"`epsilon` is {epsilon}, but must be at least 0.")

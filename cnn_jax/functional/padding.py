@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.functional.door import (
+    Number,
     PerAxis,
     axes_of,
     floating,
@@ -36,7 +37,7 @@ def pad(
     padding: Sequence[int] | Sequence[Sequence[int]],
     *,
     mode: PaddingMode = "zeros",
-    value: float | int = 0,
+    value: Number = 0,
 ) -> Float[Array, "... channels"]:
     """Surrounds the spatial axes of `x` with more places.
 

@@ -17,12 +17,14 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from cnn_jax import lowering
 from cnn_jax.functional.door import (
+    Number,
     PerAxis,
     axes_of,
     check_fit,
     floating,
     one_batch,
     per_axis,
+    spatial_axes,
     window_of,
 )
 from cnn_jax.functional.padding import Padding, as_pads
@@ -179,7 +181,7 @@ def sum_pool(
 
 def lp_pool(
     x: Float[Array, "... channels"],
-    p: float | int,
+    p: Number,
     window: Sequence[int],
     *,
     stride: PerAxis | None = None,
@@ -533,13 +535,7 @@ def _adaptive(
 def _global(x: Array, spatial: int) -> Array:
     """`x`, if it has `spatial` axes with something on them."""
     (x,) = floating(x=x)
-    if spatial not in (1, 2, 3):
-        raise ValueError(f"`spatial` is {spatial}, but must be 1, 2 or 3.")
-    if x.ndim < spatial + 1:
-        raise TypeError(
-            f"`x` has {x.ndim} axes, but needs at least {spatial + 1}: {spatial} "
-            "spatial and one for channels."
-        )
+    spatial_axes(x, spatial)
     if 0 in x.shape[-spatial - 1 : -1]:
         raise ValueError(
             f"`x` has shape {x.shape}, but 0 places along a spatial axis have neither "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import cnn_jax.functional as F
-from cnn_jax.functional.door import PerAxis, axes_of, window_of
+from cnn_jax.functional.door import Number, PerAxis, axes_of, window_of
 from cnn_jax.functional.padding import Padding, PaddingMode
 
 
@@ -105,7 +105,7 @@ class LpPool(_Record):
     """
 
     function = staticmethod(F.lp_pool)
-    p: float | int
+    p: Number
     window: Sequence[int]
     stride: PerAxis | None = None
     padding: Padding = 0
@@ -208,7 +208,7 @@ class Pad(_Record):
     function = staticmethod(F.pad)
     padding: Sequence[int] | Sequence[Sequence[int]]
     mode: PaddingMode = "zeros"
-    value: float | int = 0
+    value: Number = 0
 
     def __post_init__(self):
         super().__post_init__()

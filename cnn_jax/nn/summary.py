@@ -11,12 +11,11 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
+from cnn_jax.functional.door import Number
 from cnn_jax.functional.padding import as_pads
 from cnn_jax.lowering import Geometry, conv_p, input_gradient_p
 from cnn_jax.nn.chain import Chain, Stage
 from cnn_jax.nn.layers import ConvTranspose
-
-Number = int | float
 
 
 class Field(NamedTuple):

@@ -98,6 +98,17 @@ def test_the_first_maximum_gets_the_gradient():
     np.testing.assert_array_equal(below[..., 0], [[0, 0, 0], [1, 0, 0]])
 
 
+@pytest.mark.parametrize("pool", [F.max_pool, F.adaptive_max_pool])
+def test_reading_order_decides_between_equals(pool):
+    x = jnp.array([[1.0, 3.0, 3.0], [3.0, 0.0, 3.0]])[..., None]
+    size = (2, 3) if pool is F.max_pool else (1, 1)
+    assert pool(x, size, return_indices=True)[1] == 1
+    assert pool(x.at[0].set(0.0), size, return_indices=True)[1] == 3
+    value, index = pool(x.at[1, 1].set(jnp.nan), size, return_indices=True)
+    assert jnp.isnan(value)
+    assert index == 4
+
+
 def test_nan_wins():
     x = jnp.array([[1.0, jnp.nan, 5.0, 4.0]]).T
     np.testing.assert_array_equal(F.max_pool(x, (2,))[:, 0], [np.nan, 5.0])
@@ -129,6 +140,30 @@ def test_no_gradient_scatters(pool):
         text = jax.jit(function).lower(jnp.ones((2, 9, 9, 3))).as_text()
         assert "stablehlo.multiply" in text
         assert "scatter" not in text
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_sums_of_half_floats_are_rounded_once(rng, dtype):
+    x = draw(rng, 4, 40, 2, dtype=dtype)
+    pools = [lambda x, p=pool: p(x, (2, 20)) for pool in RUN.values()]
+    pools += [lambda x: adaptive_avg_pool(x, (3, 1)), compiled(F.global_avg_pool)]
+    for pool in pools:
+        wide = pool(x.astype(jnp.float32))
+        np.testing.assert_array_equal(pool(x), wide.astype(dtype))
+    patches = F.unfold(x, (3, 20))
+    wide = F.fold(patches.astype(jnp.float32), (4, 40))
+    np.testing.assert_array_equal(F.fold(patches, (4, 40)), wide.astype(dtype))
+    # In gradients too, where windows overlap.
+    for function in (
+        lambda x: F.unfold(x, (3, 20)),
+        lambda x: F.max_pool(x, (3, 20), stride=1),
+        lambda x: F.max_pool(x, (3, 20), stride=1, return_indices=True)[0],
+    ):
+        out, pull = jax.vjp(function, x)
+        _, pull_wide = jax.vjp(function, x.astype(jnp.float32))
+        ct = draw(rng, *out.shape, dtype=dtype)
+        (wide,) = pull_wide(ct.astype(jnp.float32))
+        np.testing.assert_array_equal(pull(ct)[0], wide.astype(dtype))
 
 
 @pytest.mark.parametrize("spatial", [1, 2, 3])
