@@ -1,10 +1,40 @@
 """Activation: what a unit makes of its sum, place by place.
 
-Any shape is allowed, and kept. Half-width floats come out as they went in.
+Any shape is allowed, and kept. Half-width floats come out as they went in. Three are
+explained here; the others are JAX's own, under the same names. Where a curve has a
+kink, its slope there is taken as
+
+    relu         at 0   0
+    leaky_relu   at 0   1
+    relu6        at 0   0,  at 6   0
+    elu          at 0   1
+    celu         at 0   1
+    selu         at 0   1.7581, that of its left side
+    hard_tanh    at −1  1,  at 1   1
+    hard_sigmoid at −3  0,  at 3   0
+    hard_silu    at −3  0,  at 3   1
+
+and `gelu`, `glu`, `log_softmax`, `mish`, `sigmoid`, `silu`, `softplus` and `tanh` have
+none.
 """
 
 import jax
 import jax.numpy as jnp
+from jax.nn import celu as celu
+from jax.nn import elu as elu
+from jax.nn import gelu as gelu
+from jax.nn import glu as glu
+from jax.nn import hard_sigmoid as hard_sigmoid
+from jax.nn import hard_silu as hard_silu
+from jax.nn import hard_tanh as hard_tanh
+from jax.nn import leaky_relu as leaky_relu
+from jax.nn import log_softmax as log_softmax
+from jax.nn import mish as mish
+from jax.nn import relu6 as relu6
+from jax.nn import selu as selu
+from jax.nn import sigmoid as sigmoid
+from jax.nn import silu as silu
+from jax.nn import softplus as softplus
 from jaxtyping import Array, Float
 
 from cnn_jax.functional.door import floating

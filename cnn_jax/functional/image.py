@@ -1,7 +1,16 @@
-"""Image kernels: small convolutions that people chose, before networks learnt them."""
+"""Image kernels, which people chose before networks learnt them; and colour.
+
+Colours are the last axis, red, green and blue from 0 to 1 (sRGB); any number of axes
+may stand before it.
+"""
 
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
+
+from cnn_jax.functional.door import floating
+from cnn_jax.lowering import widen
 
 _KERNELS = {
     "identity": ((0, 0, 0), (0, 1, 0), (0, 0, 0)),
@@ -59,3 +68,232 @@ def image_kernel(name: str) -> Float[Array, "3 3 1 1"]:
             f"`name` is {name!r}, but must be one of {', '.join(IMAGE_KERNELS)}."
         )
     return jnp.array(_KERNELS[name], jnp.float32)[..., None, None]
+
+
+def rgb_to_gray(x: Float[Array, "... 3"]) -> Float[Array, "... 1"]:
+    """Keeps the brightness of a colour.
+
+        out = 0.2125 · r + 0.7154 · g + 0.0721 · b
+
+    Args:
+        x: Colour pictures.
+
+    Returns:
+        Grey pictures, with one channel.
+
+    Raises:
+        TypeError: If `x` is not floating point.
+        ValueError: If `x` has not 3 channels.
+
+    Example:
+        >>> rgb_to_gray(jnp.array([0.0, 1.0, 0.0]))
+        Array([0.7154], dtype=float32)
+
+    Source:
+        Poynton, "Frequently Asked Questions about Color", 9 (ITU-R BT.709); as
+        scikit-image, skimage.color.rgb2gray.
+    """
+    x = _colours(x, 3)
+    weights = jnp.asarray([0.2125, 0.7154, 0.0721], widen(x).dtype)
+    return _mixed(x, weights[:, None])
+
+
+def gray_to_rgb(x: Float[Array, "... 1"]) -> Float[Array, "... 3"]:
+    """Gives a grey picture three equal channels.
+
+    Args:
+        x: Grey pictures, with one channel.
+
+    Returns:
+        Colour pictures without colour.
+
+    Raises:
+        TypeError: If `x` is not floating point.
+        ValueError: If `x` has not 1 channel.
+
+    Example:
+        >>> gray_to_rgb(jnp.array([0.5]))
+        Array([0.5, 0.5, 0.5], dtype=float32)
+
+    Source:
+        scikit-image, skimage.color.gray2rgb.
+    """
+    return jnp.repeat(_colours(x, 1), 3, axis=-1)
+
+
+def rgb_to_hsv(x: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
+    """Takes a colour apart into hue, saturation and value, all from 0 to 1.
+
+    With v the largest of r, g, b and d how far the smallest lies below,
+
+        saturation = d / v
+        hue = 1/6 · ((g − b)/d, 2 + (b − r)/d or 4 + (r − g)/d, as v is r, g or b)
+
+    Grey has hue 0, black saturation 0 too, and no gradient of them.
+
+    Args:
+        x: Colour pictures.
+
+    Returns:
+        Hue, saturation and value.
+
+    Raises:
+        TypeError: If `x` is not floating point.
+        ValueError: If `x` has not 3 channels.
+
+    Example:
+        >>> rgb_to_hsv(jnp.array([0.0, 0.5, 0.5]))
+        Array([0.5, 1. , 0.5], dtype=float32)
+
+    Source:
+        Smith, "Color Gamut Transform Pairs", 1978; as scikit-image,
+        skimage.color.rgb2hsv.
+    """
+    x = _colours(x, 3)
+    r, g, b = jnp.moveaxis(widen(x), -1, 0)
+    value = jnp.maximum(jnp.maximum(r, g), b)
+    delta = value - jnp.minimum(jnp.minimum(r, g), b)
+    some = jnp.where(delta == 0, 1, delta)
+    saturation = jnp.where(delta == 0, 0, delta / jnp.where(value == 0, 1, value))
+    hue = jnp.where(value == r, (g - b) / some, 2 + (b - r) / some)
+    hue = jnp.where(value == b, 4 + (r - g) / some, hue)
+    # Of two equal channels the later decides, as in scikit-image.
+    hue = jnp.where((value == g) & (value != b), 2 + (b - r) / some, hue)
+    hue = jnp.where(delta == 0, 0, hue / 6 % 1)
+    return jnp.stack([hue, saturation, value], axis=-1).astype(x.dtype)
+
+
+def hsv_to_rgb(x: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
+    """Puts a colour together from hue, saturation and value.
+
+        out = v · (1 − s · max(0, min(t, 4 − t, 1))),  t = (n + 6·h) mod 6
+
+    with n = 5, 3 and 1 for red, green and blue.
+
+    Args:
+        x: Hue, saturation and value.
+
+    Returns:
+        Colour pictures.
+
+    Raises:
+        TypeError: If `x` is not floating point.
+        ValueError: If `x` has not 3 channels.
+
+    Example:
+        >>> hsv_to_rgb(jnp.array([0.5, 1.0, 0.5]))
+        Array([0. , 0.5, 0.5], dtype=float32)
+
+    Source:
+        Smith, "Color Gamut Transform Pairs", 1978; as scikit-image,
+        skimage.color.hsv2rgb.
+    """
+    x = _colours(x, 3)
+    hue, saturation, value = jnp.moveaxis(widen(x), -1, 0)
+    channels = []
+    for n in (5, 3, 1):
+        t = (n + 6 * hue) % 6
+        share = jnp.clip(jnp.minimum(t, 4 - t), 0, 1)
+        channels.append(value * (1 - saturation * share))
+    return jnp.stack(channels, axis=-1).astype(x.dtype)
+
+
+# sRGB to CIE XYZ, and its white point D65 (2° observer), as scikit-image has them.
+_XYZ = np.array(
+    [
+        [0.412453, 0.357580, 0.180423],
+        [0.212671, 0.715160, 0.072169],
+        [0.019334, 0.119193, 0.950227],
+    ]
+)
+_WHITE = np.array([0.95047, 1.0, 1.08883])
+
+
+def rgb_to_lab(x: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
+    """Turns a colour into lightness and two opponent colours, even to the eye.
+
+    sRGB is made linear, mixed into XYZ, divided by the white point (D65, 2°), and with
+    f(t) = ∛t above 0.008856 and 7.787·t + 16/116 below
+
+        L = 116 · f(y) − 16,  a = 500 · (f(x) − f(y)),  b = 200 · (f(y) − f(z))
+
+    Args:
+        x: Colour pictures.
+
+    Returns:
+        L from 0 to 100; a from green to red, and b from blue to yellow, about ±100.
+
+    Raises:
+        TypeError: If `x` is not floating point.
+        ValueError: If `x` has not 3 channels.
+
+    Example:
+        >>> rgb_to_lab(jnp.array([1.0, 1.0, 1.0])).round(1)[0]
+        Array(100., dtype=float32)
+
+    Source:
+        CIE 15, "Colorimetry", section 8.2.1; as scikit-image, skimage.color.rgb2lab.
+    """
+    x = _colours(x, 3)
+    wide = widen(x)
+    high = wide > 0.04045
+    power = (jnp.where(high, wide, 1) + 0.055) / 1.055
+    linear = jnp.where(high, power**2.4, wide / 12.92)
+    weights = jnp.asarray((_XYZ / _WHITE[:, None]).T, wide.dtype)
+    xyz = _mixed(linear, weights)
+    high = xyz > 0.008856
+    root = jnp.cbrt(jnp.where(high, xyz, 1))
+    f = jnp.where(high, root, 7.787 * xyz + 16 / 116)
+    lightness = 116 * f[..., 1] - 16
+    a, b = 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])
+    return jnp.stack([lightness, a, b], axis=-1).astype(x.dtype)
+
+
+def lab_to_rgb(x: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
+    """Turns lightness and two opponent colours back into red, green and blue.
+
+    The inverse of `rgb_to_lab`; what no screen can show is cut to 0 … 1.
+
+    Args:
+        x: L, a and b.
+
+    Returns:
+        Colour pictures.
+
+    Raises:
+        TypeError: If `x` is not floating point.
+        ValueError: If `x` has not 3 channels.
+
+    Example:
+        >>> lab_to_rgb(jnp.array([100.0, 0.0, 0.0])).round(2)
+        Array([1., 1., 1.], dtype=float32)
+
+    Source:
+        CIE 15, "Colorimetry", section 8.2.1; as scikit-image, skimage.color.lab2rgb.
+    """
+    x = _colours(x, 3)
+    lightness, a, b = jnp.moveaxis(widen(x), -1, 0)
+    y = (lightness + 16) / 116
+    f = jnp.stack([y + a / 500, y, jnp.maximum(y - b / 200, 0)], axis=-1)
+    xyz = jnp.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787)
+    weights = jnp.asarray(np.linalg.inv(_XYZ / _WHITE[:, None]).T, xyz.dtype)
+    linear = _mixed(xyz, weights)
+    high = linear > 0.0031308
+    root = jnp.where(high, linear, 1) ** (1 / 2.4)
+    rgb = jnp.where(high, 1.055 * root - 0.055, 12.92 * linear)
+    return jnp.clip(rgb, 0, 1).astype(x.dtype)
+
+
+def _mixed(x: Array, weights: Array) -> Array:
+    """Sums of the channels, in full precision: eyes see what TF32 drops."""
+    out = jnp.matmul(widen(x), weights, precision=lax.Precision.HIGHEST)
+    return out.astype(x.dtype)
+
+
+def _colours(x: Array, channels: int) -> Array:
+    (x,) = floating(x=x)
+    if x.ndim == 0 or x.shape[-1] != channels:
+        raise ValueError(
+            f"`x` has shape {x.shape}, but must end in {channels} channel(s)."
+        )
+    return x

@@ -1,10 +1,11 @@
-"""The stages of a network that own something: parameters, or a stream of chance.
+"""The stages of a network that learn a kernel.
 
 Arrays are channels-last, with any number of leading batch axes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -316,44 +317,58 @@ class Dense(nnx.Module):
         return out + jnp.broadcast_to(self.bias[...], out.shape)
 
 
-class Dropout(nnx.Module):
-    """Silences values at random while training, and none in evaluation.
+class GraphConv(nnx.Module):
+    """A layer over graphs: neighbours' features, mixed and weighed.
 
-    `nnx.view(net, deterministic=True)` is the network for evaluation. See
-    `functional.dropout` for the formula.
+    See `functional.graph_conv` for the formula and the errors. It reads the pair
+    (adjacency, features) and gives such a pair, so that layers stack in a Chain.
 
     Args:
-        rate: The share to silence.
-        rngs: Its stream `dropout` gives the keys.
-
-    Raises:
-        ValueError: If `rate` is not at least 0 and below 1.
+        in_features: Of a node that it reads.
+        out_features: Of a node that it makes.
+        activation: What follows, of the features alone; nothing by default.
+        use_bias: Whether a learned number is added to each feature.
+        kernel_init: Draws the weights; by default uniformly with He et al.'s variance.
+        bias_init: Draws the bias; zeros by default.
+        rngs: Its stream `params` gives the keys.
 
     Example:
-        >>> drop = Dropout(0.5, rngs=nnx.Rngs(0))
-        >>> nnx.view(drop, deterministic=True)(jnp.ones(4))
-        Array([1., 1., 1., 1.], dtype=float32)
+        >>> layer = GraphConv(3, 5, activation=F.relu, rngs=nnx.Rngs(0))
+        >>> adjacency, features = layer((jnp.eye(7), jnp.ones((7, 3))))
+        >>> features.shape
+        (7, 5)
 
     Source:
-        Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, "Dropout: A Simple
-        Way to Prevent Neural Networks from Overfitting", 2014, section 10.
+        Kipf & Welling, "Semi-Supervised Classification with Graph Convolutional
+        Networks", 2017, arXiv:1609.02907, equation 2.
     """
 
-    def __init__(self, rate: float, *, rngs: nnx.Rngs):
-        if not 0 <= rate < 1:
-            raise ValueError(f"`rate` is {rate}, but must be at least 0 and below 1.")
-        self.rate = rate
-        self.deterministic = False
-        self.rngs = rngs["dropout"].fork()
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activation: Callable[[Array], Array] | None = None,
+        use_bias: bool = True,
+        kernel_init: Initializer = he_uniform(),  # noqa: B008
+        bias_init: Initializer = zeros,
+        rngs: nnx.Rngs,
+    ):
+        shape = (
+            whole(in_features, "in_features", least=1),
+            whole(out_features, "out_features", least=1),
+        )
+        self.activation = activation
+        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, jnp.float32))
+        self.bias = _bias(bias_init, out_features, rngs) if use_bias else None
 
-    def set_view(self, deterministic: bool | None = None) -> None:
-        """What `nnx.view` calls to switch between training and evaluation."""
-        if deterministic is not None:
-            self.deterministic = deterministic
-
-    def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """`x` with some values silenced."""
-        return x if self.deterministic else F.dropout(self.rngs(), x, self.rate)
+    def __call__(self, graph: tuple[Any, Array]) -> tuple[Any, Array]:
+        """The same adjacency, and new features."""
+        adjacency, features = graph
+        out = F.graph_conv(adjacency, features, self.kernel[...])
+        if self.bias is not None:
+            out = out + jnp.broadcast_to(self.bias[...], out.shape)
+        return adjacency, out if self.activation is None else self.activation(out)
 
 
 def _channels(in_channels: int, out_channels: int, groups: int) -> tuple[int, int]:

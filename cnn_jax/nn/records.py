@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import cnn_jax.functional as F
-from cnn_jax.functional.door import Number, PerAxis, axes_of, window_of
+from cnn_jax.functional.audio import Norm, Window
+from cnn_jax.functional.door import Number, PerAxis, axes_of
 from cnn_jax.functional.padding import Padding, PaddingMode
 
 
@@ -19,17 +20,19 @@ def frozen(value: Any) -> Any:
 
 
 class _Record:
-    """A stage that calls `function` with its fields as options."""
+    """A stage that calls `function` with its fields as options.
+
+    `counted` names the field whose length is the number of spatial axes.
+    """
 
     function: ClassVar[Callable[..., Any]]
+    counted: ClassVar[str] = ""
 
     def __post_init__(self):
         for name, value in vars(self).items():
             object.__setattr__(self, name, frozen(value))
-            if name == "window":
-                window_of(value)
-            if name == "size":
-                axes_of(value, "size")
+        if self.counted:
+            axes_of(vars(self)[self.counted], self.counted)
 
     def __call__(self, x: Any) -> Any:
         """What the function makes of `x`."""
@@ -49,6 +52,7 @@ class MaxPool(_Record):
     """
 
     function = staticmethod(F.max_pool)
+    counted = "window"
     window: Sequence[int]
     stride: PerAxis | None = None
     padding: Padding = 0
@@ -68,6 +72,7 @@ class AvgPool(_Record):
     """
 
     function = staticmethod(F.avg_pool)
+    counted = "window"
     window: Sequence[int]
     stride: PerAxis | None = None
     padding: Padding = 0
@@ -87,6 +92,7 @@ class SumPool(_Record):
     """
 
     function = staticmethod(F.sum_pool)
+    counted = "window"
     window: Sequence[int]
     stride: PerAxis | None = None
     padding: Padding = 0
@@ -105,6 +111,7 @@ class LpPool(_Record):
     """
 
     function = staticmethod(F.lp_pool)
+    counted = "window"
     p: Number
     window: Sequence[int]
     stride: PerAxis | None = None
@@ -128,6 +135,7 @@ class MaxUnpool(_Record):
     """
 
     function = staticmethod(F.max_unpool)
+    counted = "window"
     window: Sequence[int]
     stride: PerAxis | None = None
     padding: PerAxis | Sequence[Sequence[int]] = 0
@@ -149,6 +157,7 @@ class AdaptiveAvgPool(_Record):
     """
 
     function = staticmethod(F.adaptive_avg_pool)
+    counted = "size"
     size: Sequence[int | None]
 
 
@@ -163,6 +172,7 @@ class AdaptiveMaxPool(_Record):
     """
 
     function = staticmethod(F.adaptive_max_pool)
+    counted = "size"
     size: Sequence[int | None]
     return_indices: bool = False
 
@@ -206,13 +216,10 @@ class Pad(_Record):
     """
 
     function = staticmethod(F.pad)
+    counted = "padding"
     padding: Sequence[int] | Sequence[Sequence[int]]
     mode: PaddingMode = "zeros"
     value: Number = 0
-
-    def __post_init__(self):
-        super().__post_init__()
-        axes_of(self.padding, "padding")
 
 
 @dataclass(frozen=True)
@@ -226,6 +233,7 @@ class Unfold(_Record):
     """
 
     function = staticmethod(F.unfold)
+    counted = "window"
     window: Sequence[int]
     stride: PerAxis = 1
     padding: Padding = "valid"
@@ -243,7 +251,56 @@ class Fold(_Record):
     """
 
     function = staticmethod(F.fold)
+    counted = "size"
     size: Sequence[int]
     stride: PerAxis = 1
     padding: Padding = "valid"
     dilation: PerAxis = 1
+
+
+@dataclass(frozen=True)
+class LocalResponseNorm(_Record):
+    """Divides by the strength of the channels around; see the function.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> LocalResponseNorm(1, alpha=1.0, beta=1.0)(jnp.array([1.0, 2.0]))
+        Array([0.5, 0.4], dtype=float32)
+    """
+
+    function = staticmethod(F.local_response_norm)
+    size: int
+    alpha: Number = 1e-4
+    beta: Number = 0.75
+    k: Number = 1.0
+
+
+@dataclass(frozen=True)
+class LogMel(_Record):
+    """Turns a sound into a picture with one channel; see `functional.log_mel`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> LogMel(sr=8000, n_fft=256, n_mels=40)(jnp.zeros((2, 8000))).shape
+        (2, 40, 126, 1)
+    """
+
+    function = staticmethod(F.log_mel)
+    sr: Number
+    n_fft: int = 2048
+    n_mels: int = 128
+    fmin: Number = 0.0
+    fmax: Number | None = None
+    htk: bool = False
+    norm: Norm = "slaney"
+    power: Number = 2.0
+    amin: Number = 1e-10
+    top_db: Number | None = 80.0
+    hop_length: int | None = None
+    win_length: int | None = None
+    window: Window = "hann"
+    center: bool = True
+
+    def __call__(self, x: Any) -> Any:
+        """The picture, (*batch, n_mels, frames, 1)."""
+        return super().__call__(x)[..., None]

@@ -219,7 +219,7 @@ def _field_after(stage: Any, x: Any, out: Any, field: Field | None) -> Field | N
     if field is None or not hasattr(x, "shape") or out.ndim != x.ndim:
         return None
     axes, size = len(field.size), x.shape[:-1]
-    if not hasattr(stage, "window"):
+    if not isinstance(getattr(stage, "window", None), tuple):
         return field if out.shape[:-1] == size and len(size) == axes else None
     # A window of fewer axes leaves the first ones as they are.
     single = [(1, 1, 1, 0)] * (axes - len(stage.window))

@@ -129,6 +129,15 @@ def test_vmap_is_a_loop(rng, x_axis, kernel_axis):
             assert_close(many[i], one)
 
 
+def test_a_forced_method_is_kept_under_vmap():
+    x, kernel = jnp.ones((5, 2, 6, 7, 4)), jnp.ones((5, 3, 2, 4, 6))
+    texts = []
+    for method in ("xla", "auto"):
+        f = jax.vmap(lambda x, k, m=method: F.conv(x, k, method=m))
+        texts.append(jax.jit(f).lower(x, kernel).as_text())
+    assert ["stablehlo.convolution" in text for text in texts] == [True, False]
+
+
 def test_hessian_is_symmetric(rng):
     x, kernel = draw(rng, 4, 5, 2), draw(rng, 2, 3, 2, 1)
     hessian = jax.hessian(lambda k: jnp.sum(F.conv(x, k.reshape(kernel.shape)) ** 2))(
@@ -340,6 +349,7 @@ Y, SPREAD = jnp.ones((2, 5, 6, 4)), jnp.ones((3, 3, 2, 4))
         (ValueError, "`dilation` is 0", {"dilation": 0}),
         (ValueError, "`padding` is -1", {"padding": -1}),
         (ValueError, "`padding` crops 8.*leaves -1", {"padding": 4}),
+        (ValueError, "`padding` crops 8.*axis 1, which leaves 0", {"padding": (0, 4)}),
         (ValueError, "`output_padding` is -1", {"output_padding": -1}),
         (
             ValueError,

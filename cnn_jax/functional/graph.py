@@ -1,0 +1,107 @@
+"""Graph convolution: neighbours are who an edge leads to, not who stands beside."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import sparse
+from jaxtyping import Array, Float
+
+from cnn_jax.functional.door import floating
+from cnn_jax.lowering import widen
+
+
+def graph_conv(
+    adjacency: Float[Array, "..."] | sparse.BCOO,
+    features: Float[Array, "*batch nodes in_features"],
+    weights: Float[Array, "in_features out_features"],
+) -> Float[Array, "*batch nodes out_features"]:
+    """Mixes every node's features with its neighbours', and weighs them.
+
+        out = D^(−½) · (A + I) · D^(−½) · X · W,  D[i, i] = 1 + Σ A[i, j] over j
+
+    so every node is its own neighbour too, and edges of busy nodes count less.
+
+    Args:
+        adjacency: (*batch, nodes, nodes), where A[i, j] is the weight of the edge
+            between i and j, at least 0; one for all graphs of a batch may have no batch
+            axes, and a sparse one, `jax.experimental.sparse.BCOO`, must have none.
+        features: X, a row per node.
+        weights: W.
+
+    Returns:
+        A row of new features per node.
+
+    Raises:
+        TypeError: If an array is not floating point or has too few axes.
+        ValueError: If `adjacency` is not square, or the nodes, features or batch axes
+            of the three do not fit together.
+
+    Example:
+        >>> all_friends = 1 - jnp.eye(4)
+        >>> features = jnp.array([[1.0], [2.0], [3.0], [6.0]])
+        >>> graph_conv(all_friends, features, jnp.ones((1, 1)))[:, 0]
+        Array([3., 3., 3., 3.], dtype=float32)
+
+    Source:
+        Kipf & Welling, "Semi-Supervised Classification with Graph Convolutional
+        Networks", 2017, arXiv:1609.02907, equation 2.
+    """
+    features, weights = floating(features=features, weights=weights)
+    if isinstance(adjacency, sparse.BCOO):
+        (data, _) = floating(adjacency=adjacency.data, features=features)
+        edges = sparse.BCOO((widen(data), adjacency.indices), shape=adjacency.shape)
+    else:
+        (adjacency, _) = floating(adjacency=adjacency, features=features)
+        edges = widen(adjacency)
+    _check_graph(edges, features, weights)
+    mixed = jnp.matmul(widen(features), widen(weights))
+    degree = 1 + _from_neighbours(edges, jnp.ones((*mixed.shape[:-1], 1), mixed.dtype))
+    narrow = jnp.broadcast_to(lax.rsqrt(degree), mixed.shape)
+    shared = mixed * narrow
+    out = (_from_neighbours(edges, shared) + shared) * narrow
+    return out.astype(features.dtype)
+
+
+def _from_neighbours(edges: Any, rows: Array) -> Array:
+    """A · X, also for one sparse A and a batch of X."""
+    if not isinstance(edges, sparse.BCOO):
+        return jnp.matmul(edges, rows)
+    nodes = jnp.moveaxis(rows, -2, 0)
+    out = edges @ nodes.reshape(len(nodes), -1)
+    return jnp.moveaxis(out.reshape(nodes.shape), 0, -2)
+
+
+def _check_graph(edges: Any, features: Array, weights: Array) -> None:
+    for name, array, least in (
+        ("adjacency", edges, 2),
+        ("features", features, 2),
+        ("weights", weights, 2),
+    ):
+        if array.ndim < least:
+            raise TypeError(f"`{name}` has {array.ndim} axes, but needs {least}.")
+    rows, columns = edges.shape[-2:]
+    if rows != columns:
+        raise ValueError(
+            f"`adjacency` is {rows} × {columns}, but must be square: a row and a "
+            "column per node."
+        )
+    if features.shape[-2] != rows:
+        raise ValueError(
+            f"`features` has {features.shape[-2]} nodes, but `adjacency` has {rows}."
+        )
+    if weights.ndim != 2 or weights.shape[0] != features.shape[-1]:
+        raise ValueError(
+            f"`weights` has shape {weights.shape}, but `features` has "
+            f"{features.shape[-1]} per node, so it needs ({features.shape[-1]}, new)."
+        )
+    if edges.ndim > 2 and edges.shape[:-2] != features.shape[:-2]:
+        raise ValueError(
+            f"`adjacency` has batch axes {edges.shape[:-2]}, but `features` has "
+            f"{features.shape[:-2]}."
+        )
+    if isinstance(edges, sparse.BCOO) and edges.ndim != 2:
+        raise TypeError(
+            f"`adjacency` is sparse and has {edges.ndim} axes, but needs 2: one for "
+            "all graphs of a batch."
+        )
