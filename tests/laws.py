@@ -17,6 +17,11 @@ def weights(x, *shape):
     return jnp.asarray(kernel, x.dtype)
 
 
+def sound(x):
+    """A picture as a sound of 192 samples."""
+    return x.reshape(*x.shape[:-3], 192)
+
+
 OPERATIONS = {
     "conv": lambda x: F.conv(
         x, weights(x, 3, 2, 2, 6), weights(x, 6), stride=(1, 2), padding=1, groups=2
@@ -56,6 +61,31 @@ OPERATIONS = {
     "max_unpool": lambda x: F.max_unpool(
         *F.max_pool(x, (2, 4), return_indices=True), (2, 4)
     ),
+    "batch_norm": lambda x: F.batch_norm(
+        x, weights(x, 4), mean=weights(x, 4), variance=weights(x, 4) ** 2 + 1
+    ),
+    "layer_norm": lambda x: F.layer_norm(x, weights(x, 8, 4), axes=2),
+    "group_norm": lambda x: F.group_norm(x, weights(x, 4), groups=2),
+    "instance_norm": F.instance_norm,
+    "local_response_norm": lambda x: F.local_response_norm(x, size=3, alpha=0.5),
+    "resize": lambda x: F.resize(x, (4, 9), method="cubic"),
+    "resize area": lambda x: F.resize(x, (4, 9), method="area"),
+    "resize nearest": lambda x: F.resize(x, (4, 9), method="nearest"),
+    "grid_sample": lambda x: F.grid_sample(
+        x, jnp.broadcast_to(weights(x, 3, 2, 2), (*x.shape[:-3], 3, 2, 2))
+    ),
+    "pixel_shuffle": lambda x: F.pixel_shuffle(x, 2),
+    "pixel_unshuffle": lambda x: F.pixel_unshuffle(x, 2),
+    "rgb_to_gray": lambda x: F.rgb_to_gray(x[..., :3]),
+    "rgb_to_hsv": lambda x: F.rgb_to_hsv(jnp.abs(x[..., :3])),
+    "rgb_to_lab": lambda x: F.rgb_to_lab(jnp.abs(x[..., :3])),
+    "hsv_to_rgb": lambda x: F.hsv_to_rgb(jnp.abs(x[..., :3]) / 4),
+    "lab_to_rgb": lambda x: F.lab_to_rgb(50 + 5 * jnp.tanh(x[..., :3])),
+    "gray_to_rgb": lambda x: F.gray_to_rgb(x[..., :1]),
+    "frame": lambda x: F.frame(sound(x), 16, hop_length=5),
+    "spectrogram": lambda x: F.spectrogram(sound(x), n_fft=32),
+    "log_mel": lambda x: F.log_mel(sound(x), sr=100, n_fft=32, n_mels=5, amin=0.1),
+    "mfcc": lambda x: F.mfcc(sound(x), sr=100, n_fft=32, n_mels=5, n_mfcc=3, amin=0.1),
     "relu": F.relu,
     "tanh": F.tanh,
     "softmax": F.softmax,

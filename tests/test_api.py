@@ -36,7 +36,7 @@ def test_options_are_keyword_only(function):
     parameters = inspect.signature(function).parameters.values()
     positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     optional = [p.name for p in positional if p.default is not p.empty]
-    assert set(optional) <= {"bias"}
+    assert set(optional) <= {"scale", "bias"}
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,19 @@ def test_the_names_of_the_design_are_there():
         "conv", "conv_transpose", "separable_conv", "convolve", "match_feature",
         "unfold", "fold", "pad", "max_pool", "avg_pool", "sum_pool", "lp_pool",
         "adaptive_avg_pool", "adaptive_max_pool", "global_avg_pool", "global_max_pool",
-        "max_unpool", "relu", "tanh", "softmax", "dropout", "image_kernel",
+        "max_unpool", "relu", "tanh", "softmax", "batch_norm", "layer_norm",
+        "group_norm", "instance_norm", "local_response_norm", "dropout", "resize",
+        "grid_sample", "affine_grid", "pixel_shuffle", "pixel_unshuffle", "frame",
+        "stft", "spectrogram", "mel_filterbank", "log_mel", "mfcc", "image_kernel",
+        "graph_conv",
     } <= dict(public(functional)).keys()  # fmt: skip
+    elsewhere = {"leaky_relu", "sigmoid", "log_softmax", "gelu", "silu"}
+    assert elsewhere <= vars(functional).keys()
     assert {
-        "Chain", "Conv", "ConvTranspose", "SeparableConv", "Dense", "Dropout",
-        "MaxPool", "AvgPool", "SumPool", "LpPool", "AdaptiveAvgPool", "AdaptiveMaxPool",
-        "GlobalAvgPool", "GlobalMaxPool", "MaxUnpool", "Pad", "Unfold", "Fold",
-        "Summary", "summary",
+        "Chain", "Conv", "ConvTranspose", "SeparableConv", "Dense", "GraphConv",
+        "Dropout", "BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm",
+        "LocalResponseNorm", "LogMel", "MaxPool", "AvgPool", "SumPool", "LpPool",
+        "AdaptiveAvgPool", "AdaptiveMaxPool", "GlobalAvgPool", "GlobalMaxPool",
+        "MaxUnpool", "Pad", "Unfold", "Fold", "Summary", "summary",
     } <= dict(public(nn)).keys()  # fmt: skip
     assert set(models.MODELS) == {"xo_net", "lenet5"}

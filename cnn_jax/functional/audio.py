@@ -5,9 +5,10 @@ of leading batch axes. Names and conventions are librosa's: frequencies in hertz
 in samples. A network that reads the picture wants an axis for channels behind it,
 `picture[..., None]`.
 
-Streaming: frames of a stream are those of the whole sound if each block starts
-`frame_length - hop_length` samples before the block ahead of it ended, with `center`
-off, which would pad every block, and `top_db` off, which asks for the loudest frame.
+Streaming: a stream has the frames of the whole sound if its blocks are `frame_length`
+and a multiple of `hop_length` samples long, and each starts `frame_length - hop_length`
+samples before the one ahead ends. Switch off `center`, which would pad every block, and
+`top_db`, which asks for the loudest frame.
 """
 
 import math

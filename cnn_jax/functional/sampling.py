@@ -165,7 +165,7 @@ def grid_sample(
         )
     _check_sampling(flat, method, outside)
     places = grid.shape[-axes - 1 : -1]
-    at = widen(grid).reshape(flat.shape[0], -1, axes)[..., ::-1]
+    at = widen(grid).reshape(flat.shape[0], math.prod(places), axes)[..., ::-1]
     sample = partial(_sample, method=method, outside=outside, aligned=align_corners)
     out = jax.vmap(sample)(widen(flat), at)
     return out.astype(x.dtype).reshape(*batch, *places, x.shape[-1])
@@ -265,13 +265,14 @@ def pixel_shuffle(
             f"{factor**axes}: `factor` to the power of {axes}."
         )
     flat, batch = one_batch(x, axes)
-    out = flat.reshape(*flat.shape[:-1], -1, *[factor] * axes)
+    channels = x.shape[-1] // factor**axes
+    out = flat.reshape(*flat.shape[:-1], channels, *[factor] * axes)
     order = [0]
     for axis in range(axes):
         order += [1 + axis, axes + 2 + axis]
     out = jnp.transpose(out, [*order, axes + 1])
     size = [n * factor for n in flat.shape[1:-1]]
-    return out.reshape(*batch, *size, x.shape[-1] // factor**axes)
+    return out.reshape(*batch, *size, channels)
 
 
 def pixel_unshuffle(

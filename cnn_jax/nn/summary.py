@@ -139,7 +139,12 @@ def summary(net: Chain, input_shape: tuple[int, ...]) -> Summary:
         Networks", Distill, 2019.
     """
     axes = len(input_shape) - 1
-    net = nnx.view(net, raise_if_not_found=False, deterministic=True)
+    net = nnx.view(
+        net,
+        raise_if_not_found=False,
+        deterministic=True,
+        use_running_average=True,
+    )
     x: Any = jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32)
     field: Field | None = Field((1,) * axes, (1,) * axes, (0.0,) * axes)
     rows = []

@@ -42,7 +42,12 @@ def predict(net: Chain, inputs: np.ndarray, *, batch_size: int = 512) -> np.ndar
         raise ValueError("`inputs` is empty, but there must be something to vote on.")
     batch_size = min(batch_size, len(inputs))
     graph, state = nnx.split(
-        nnx.view(net, raise_if_not_found=False, deterministic=True)
+        nnx.view(
+            net,
+            raise_if_not_found=False,
+            deterministic=True,
+            use_running_average=True,
+        )
     )
     found = []
     for start in range(0, len(inputs), batch_size):

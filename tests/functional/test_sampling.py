@@ -1,0 +1,296 @@
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+from PIL import Image
+
+import cnn_jax.functional as F
+from tests.helpers import assert_close, compiled, draw
+
+resize, grid_sample = compiled(F.resize), compiled(F.grid_sample)
+
+
+def cubic(t, a):
+    t = abs(t)
+    if t <= 1:
+        return (a + 2) * t**3 - (a + 3) * t**2 + 1
+    return a * t**3 - 5 * a * t**2 + 8 * a * t - 4 * a if t < 2 else 0.0
+
+
+def sinc(t):
+    return math.sin(math.pi * t) / (math.pi * t) if t else 1.0
+
+
+def torchs_cubic(t):
+    return cubic(t, -0.75)
+
+
+FILTERS = {
+    "linear": (1, lambda t: max(1 - abs(t), 0)),
+    "cubic": (2, lambda t: cubic(t, -0.5)),
+    "lanczos": (3, lambda t: sinc(t) * sinc(t / 3) if abs(t) < 3 else 0.0),
+}
+
+
+def line(values, m, method, align_corners, antialias):
+    """One line of numbers at m places, place by place."""
+    n, out = len(values), []
+    for i in range(m):
+        if method == "nearest":
+            out.append(values[i * n // m])
+        elif method == "nearest-exact":
+            out.append(values[math.floor((i + 0.5) * n / m)])
+        elif method == "area":
+            part = values[i * n // m : math.ceil((i + 1) * n / m)]
+            out.append(sum(part) / len(part))
+        elif antialias or method == "lanczos":
+            support, weigh = FILTERS[method]
+            stretch = max(n / m, 1) if antialias else 1
+            centre = (i + 0.5) * n / m - 0.5
+            near = [j for j in range(n) if abs(j - centre) < support * stretch]
+            weights = [weigh((j - centre) / stretch) for j in near]
+            total = sum(w * values[j] for w, j in zip(weights, near, strict=True))
+            out.append(total / sum(weights))
+        else:
+            at = (
+                i * (n - 1) / max(m - 1, 1)
+                if align_corners
+                else (i + 0.5) * n / m - 0.5
+            )
+            at = min(max(at, 0), n - 1) if method == "linear" else at
+            weigh = (
+                FILTERS["linear"][1]
+                if method == "linear"
+                else lambda t: cubic(t, -0.75)
+            )
+            low = math.floor(at)
+            total = 0.0
+            for j in range(low - 1, low + 3):
+                total += weigh(at - j) * values[min(max(j, 0), n - 1)]
+            out.append(total)
+    return out
+
+
+def resized(x, size, **how):
+    """The definition, one axis after the other, in float64."""
+    out = np.float64(x)
+    for axis, m in enumerate(size):
+        out = np.apply_along_axis(lambda v, m=m: line(list(v), m, **how), axis, out)
+    return out
+
+
+KINDS = [
+    ("nearest", False, False),
+    ("nearest-exact", False, False),
+    ("area", False, False),
+]
+KINDS += [(m, c, False) for m in ("linear", "cubic") for c in (False, True)]
+KINDS += [("lanczos", False, False)] + [(m, False, True) for m in FILTERS]
+
+
+@pytest.mark.parametrize(("method", "align_corners", "antialias"), KINDS)
+@pytest.mark.parametrize(
+    ("size", "new"), [((7,), (3,)), ((5, 9), (8, 4)), ((4, 6, 5), (7, 6, 1))]
+)
+def test_resize_agrees_with_the_definition(
+    rng, method, align_corners, antialias, size, new
+):
+    how = dict(method=method, align_corners=align_corners, antialias=antialias)
+    x = draw(rng, *size, 3)
+    assert_close(resize(x, new, **how), resized(x, new, **how))
+    batch = resize(jnp.stack([x, 2 * x])[:, None], new, **how)
+    assert_close(batch[1, 0], 2 * resized(x, new, **how))
+
+
+@pytest.mark.parametrize("method", FILTERS)
+def test_a_smaller_picture_is_pillows(rng, method):
+    x = draw(rng, 21, 34)
+    names = {"linear": "BILINEAR", "cubic": "BICUBIC", "lanczos": "LANCZOS"}
+    picture = Image.fromarray(np.asarray(x))
+    want = picture.resize((11, 8), getattr(Image.Resampling, names[method]))
+    got = resize(x[..., None], (8, 11), method=method, antialias=True)
+    assert_close(got[..., 0], np.asarray(want))
+
+
+def read(x, at, method, outside, aligned):
+    """One value of a picture at a place of −1 … 1 per axis, in float64."""
+    size, places = x.shape[:-1], []
+    for g, n in zip(at, size, strict=True):
+        places.append((g + 1) * (n - 1) / 2 if aligned else ((g + 1) * n - 1) / 2)
+
+    def back(place, n):
+        if outside == "zeros":
+            return place
+        if outside == "reflection":
+            low, high = (0, n - 1) if aligned else (-0.5, n - 0.5)
+            if low == high:
+                return 0.0
+            while not low <= place <= high:
+                place = 2 * low - place if place < low else 2 * high - place
+        return min(max(place, 0), n - 1)
+
+    if method != "cubic":
+        places = [back(p, n) for p, n in zip(places, size, strict=True)]
+    taps = []
+    for place in places:
+        low = math.floor(place)
+        if method == "nearest":
+            taps.append([(round(place), 1.0)])
+        elif method == "linear":
+            taps.append([(low, 1 - place + low), (low + 1, place - low)])
+        else:
+            taps.append([(j, cubic(place - j, -0.75)) for j in range(low - 1, low + 3)])
+    total = np.zeros(x.shape[-1])
+    for each in itertools.product(*taps):
+        index = [j for j, _ in each]
+        if method == "cubic":
+            index = [int(back(j, n)) for j, n in zip(index, size, strict=True)]
+        if all(0 <= j < n for j, n in zip(index, size, strict=True)):
+            total += math.prod(w for _, w in each) * x[tuple(map(int, index))]
+    return total
+
+
+@pytest.mark.parametrize("method", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("outside", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_grid_sample_agrees_with_the_definition(rng, method, outside, align_corners):
+    for size, places in (((5,), (7,)), ((4, 6), (3, 5)), ((3, 4, 2), (2, 3, 2))):
+        x = draw(rng, 2, *size, 3)
+        grid = 1.5 * draw(rng, 2, *places, len(size))
+        how = dict(method=method, outside=outside, align_corners=align_corners)
+        got = grid_sample(x, grid, **how)
+        assert got.shape == (2, *places, 3)
+        for i in np.ndindex(2, *places):
+            at = np.float64(grid[i])[::-1]
+            want = read(np.float64(x[i[0]]), at, method, outside, align_corners)
+            np.testing.assert_allclose(got[i], want, atol=2e-5)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(5,), (4, 6), (3, 1, 2)])
+def test_affine_grid_is_a_map_of_the_places(rng, size, align_corners):
+    axes = len(size)
+    matrix = draw(rng, 2, axes, axes + 1)
+    got = F.affine_grid(matrix, size, align_corners=align_corners)
+    for i in np.ndindex(2, *size):
+        ends = [1 if align_corners else 1 - 1 / n for n in size]
+        place = [
+            e * (2 * a / (n - 1) - 1) if n > 1 else 0.0
+            for a, n, e in zip(i[1:], size, ends, strict=True)
+        ]
+        want = np.float64(matrix[i[0]]) @ [*place[::-1], 1]
+        np.testing.assert_allclose(got[i], want, atol=1e-5)
+    still = jnp.eye(axes, axes + 1)
+    x = draw(rng, *size, 3)
+    grid = F.affine_grid(still, size, align_corners=align_corners)
+    assert_close(F.grid_sample(x, grid, align_corners=align_corners), x)
+
+
+@pytest.mark.parametrize("spatial", [1, 2, 3])
+def test_pixel_shuffle_is_its_formula(rng, spatial):
+    size, r = (2, 3, 4)[:spatial], 3
+    x = draw(rng, 2, 1, *size, 2 * r**spatial)
+    out = F.pixel_shuffle(x, r, spatial=spatial)
+    assert out.shape == (2, 1, *(n * r for n in size), 2)
+    for at in np.ndindex(*out.shape[2:-1]):
+        within = np.ravel_multi_index([a % r for a in at], (r,) * spatial)
+        place = tuple(a // r for a in at)
+        for c in range(2):
+            want = x[:, 0, *place, c * r**spatial + within]
+            np.testing.assert_array_equal(out[:, 0, *at, c], want)
+    np.testing.assert_array_equal(F.pixel_unshuffle(out, r, spatial=spatial), x)
+
+
+@pytest.mark.parametrize(
+    ("method", "outside"), [("linear", "border"), ("cubic", "zeros")]
+)
+def test_gradients_of_any_order(rng, method, outside):
+    x, grid = draw(rng, 5, 2), 0.7 * jnp.tanh(draw(rng, 2, 1))
+
+    def f(x, grid):
+        return jnp.sin(F.grid_sample(x, grid, method=method, outside=outside))
+
+    with jax.enable_x64(True):
+        wide = np.float64(x), np.float64(grid)
+        check_grads(jax.jit(f), wide, order=2, modes=["fwd", "rev"], rtol=1e-3)
+
+
+X = jnp.ones((2, 5, 6, 4))
+GRID = jnp.ones((2, 3, 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (
+            TypeError,
+            "`x` is int32",
+            lambda: F.resize(X.astype(int), (2, 2), method="linear"),
+        ),
+        (
+            TypeError,
+            "`size` is 2, but must be a tuple",
+            lambda: F.resize(X, 2, method="linear"),
+        ),
+        (ValueError, "`size` is 0", lambda: F.resize(X, (2, 0), method="linear")),
+        (
+            ValueError,
+            "`method` is 'bilinear'.*'linear'",
+            lambda: F.resize(X, (2, 2), method="bilinear"),
+        ),
+        (
+            ValueError,
+            "`align_corners` is True, but 'area'",
+            lambda: F.resize(X, (2, 2), method="area", align_corners=True),
+        ),
+        (
+            ValueError,
+            "`antialias` is True, but 'nearest'",
+            lambda: F.resize(X, (2, 2), method="nearest", antialias=True),
+        ),
+        (ValueError, "0 places", lambda: F.resize(X[:, :0], (2, 2), method="linear")),
+        (
+            TypeError,
+            r"`grid` has shape \(2, 3, 3, 4\)",
+            lambda: F.grid_sample(X, jnp.ones((2, 3, 3, 4))),
+        ),
+        (TypeError, r"`grid` has shape \(3, 2\)", lambda: F.grid_sample(X, GRID[0, 0])),
+        (
+            ValueError,
+            r"`grid` has batch axes \(1,\), but `x` has \(2,\)",
+            lambda: F.grid_sample(X, GRID[:1]),
+        ),
+        (
+            TypeError,
+            "`grid` is bfloat16.*float32",
+            lambda: F.grid_sample(X, GRID.astype("bfloat16")),
+        ),
+        (
+            ValueError,
+            "`method` is 'bilinear'",
+            lambda: F.grid_sample(X, GRID, method="bilinear"),
+        ),
+        (
+            ValueError,
+            "`outside` is 'reflect'.*'reflection'",
+            lambda: F.grid_sample(X, GRID, outside="reflect"),
+        ),
+        (
+            ValueError,
+            r"`matrix` is \(2, 2\).*\(2, 3\)",
+            lambda: F.affine_grid(jnp.eye(2), (3, 3)),
+        ),
+        (TypeError, "`matrix` has 1 axes", lambda: F.affine_grid(jnp.ones(3), (3, 3))),
+        (ValueError, "`x` has 4 channels.*9", lambda: F.pixel_shuffle(X, 3)),
+        (ValueError, "`factor` is 0", lambda: F.pixel_shuffle(X, 0)),
+        (ValueError, "`x` has 5 places.*`factor`, 2", lambda: F.pixel_unshuffle(X, 2)),
+        (ValueError, "`spatial` is 0", lambda: F.pixel_unshuffle(X, 2, spatial=0)),
+    ],
+)
+def test_refusals(as_shipped, error, message, call):
+    with pytest.raises(error, match=message):
+        call()
