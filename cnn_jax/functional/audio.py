@@ -101,7 +101,7 @@ def stft(
         x: Sounds.
         n_fft: Samples in a frame, and its transform.
         hop_length: Samples from one frame to the next; a quarter of the window by
-            default.
+            default (512 in librosa.feature, whatever the window).
         win_length: Samples under the window, in the middle of the frame; all by
             default.
         window: How samples are weighed, from edge to edge.
