@@ -79,10 +79,10 @@ def axes_of(value: object, name: str) -> tuple:
     return tuple(value)
 
 
-def window_of(window: object) -> tuple[int, ...]:
-    """The size of a window: a tuple of whole numbers."""
-    entries = axes_of(window, "window")
-    return per_axis(entries, len(entries), "window")
+def sizes(value: object, name: str) -> tuple[int, ...]:
+    """One whole number, 1 at least, for each of 1 to 3 spatial axes."""
+    entries = axes_of(value, name)
+    return per_axis(entries, len(entries), name)
 
 
 def one_batch(x: Array, axes: int) -> tuple[Array, tuple[int, ...]]:

@@ -12,12 +12,11 @@ from jaxtyping import Array, Float
 from cnn_jax import lowering
 from cnn_jax.functional.door import (
     PerAxis,
-    axes_of,
     check_fit,
     floating,
     one_batch,
     per_axis,
-    window_of,
+    sizes,
 )
 from cnn_jax.functional.padding import Padding, as_pads
 from cnn_jax.lowering import Geometry
@@ -68,7 +67,7 @@ def unfold(
         `moveaxis(-1, -1 - len(window))`.
     """
     (x,) = floating(x=x)
-    window = window_of(window)
+    window = sizes(window, "window")
     flat, batch = one_batch(x, len(window))
     windows = _windows(flat.shape[1:-1], window, stride, padding, dilation)
     out = lowering.unfold(flat, windows)
@@ -115,8 +114,8 @@ def fold(
         PyTorch, torch.nn.Fold.
     """
     (patches,) = floating(patches=patches)
-    axes = len(axes_of(size, "size"))
-    size = per_axis(tuple(size), axes, "size")
+    size = sizes(size, "size")
+    axes = len(size)
     if patches.ndim < 2 * axes + 1:
         raise TypeError(
             f"`patches` has {patches.ndim} axes, but {axes} spatial axes need at least "

@@ -24,8 +24,8 @@ from cnn_jax.functional.door import (
     floating,
     one_batch,
     per_axis,
+    sizes,
     spatial_axes,
-    window_of,
 )
 from cnn_jax.functional.padding import Padding, as_pads
 from cnn_jax.lowering import Geometry
@@ -428,7 +428,7 @@ def max_unpool(
             f"`indices` have shape {indices.shape}, but `x` has {x.shape}: each value "
             "needs one."
         )
-    window = window_of(window)
+    window = sizes(window, "window")
     flat, batch = one_batch(x, len(window))
     size = _unpooled_size(flat.shape[1:-1], window, stride, padding, output_size)
     maps = lax.collapse(flat, 1, flat.ndim - 1)
@@ -447,7 +447,7 @@ def _pool(
 ) -> Any:
     """Runs `pool` on one batch axis and checked windows."""
     (x,) = floating(x=x)
-    flat, batch = one_batch(x, len(window_of(window)))
+    flat, batch = one_batch(x, len(sizes(window, "window")))
     out = pool(flat, _windows(flat, window, stride, padding, dilation, ceil_mode))
     return jax.tree.map(lambda part: part.reshape(*batch, *part.shape[1:]), out)
 
@@ -464,7 +464,7 @@ def _windows(
     axes = len(window)
     windows = Geometry(
         size=x.shape[1:-1],
-        window=window_of(window),
+        window=sizes(window, "window"),
         stride=per_axis(window if stride is None else stride, axes, "stride"),
         pads=(),
         dilation=per_axis(dilation, axes, "dilation"),
@@ -568,7 +568,7 @@ def _unpooled_size(
                 f"{default}: pad less, for at least 1 must stay."
             )
         return default
-    wanted = per_axis(axes_of(output_size, "output_size"), axes, "output_size")
+    wanted = per_axis(sizes(output_size, "output_size"), axes, "output_size")
     for n, usual, s in zip(wanted, default, strides, strict=True):
         if abs(n - usual) >= s:
             raise ValueError(

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +19,9 @@ from jaxtyping import Array, Float
 
 from cnn_jax import lowering
 from cnn_jax.functional.door import (
-    axes_of,
     floating,
     one_batch,
-    per_axis,
+    sizes,
     spatial_axes,
     whole,
 )
@@ -83,7 +82,7 @@ def resize(
         for digital image processing", 1981, equation 4; Pillow, Image.resize.
     """
     (x,) = floating(x=x)
-    size = per_axis(axes_of(size, "size"), len(axes_of(size, "size")), "size")
+    size = sizes(size, "size")
     flat, batch = one_batch(x, len(size))
     if 0 in flat.shape[1:-1]:
         raise ValueError(f"`x` has shape {x.shape}, but 0 places cannot be resized.")
@@ -203,7 +202,7 @@ def affine_grid(
         Networks", 2015, arXiv:1506.02025, equation 1.
     """
     (matrix,) = floating(matrix=matrix)
-    size = per_axis(axes_of(size, "size"), len(axes_of(size, "size")), "size")
+    size = sizes(size, "size")
     axes = len(size)
     if matrix.ndim < 2:
         raise TypeError(f"`matrix` has {matrix.ndim} axes, but needs at least 2.")
@@ -451,9 +450,10 @@ def _brought_back(place: Array, n: int, outside: str, aligned: bool) -> Array:
 
 
 def _check_resize(method: str, align_corners: bool, antialias: bool) -> None:
-    known = Resize.__args__  # pyright: ignore[reportAttributeAccessIssue]
-    if method not in known:
-        raise ValueError(f"`method` is {method!r}, but must be one of {known}.")
+    if method not in get_args(Resize):
+        raise ValueError(
+            f"`method` is {method!r}, but must be one of {get_args(Resize)}."
+        )
     if align_corners and method not in ("linear", "cubic"):
         raise ValueError(
             f"`align_corners` is True, but {method!r} has no corners to align: use "
@@ -468,8 +468,8 @@ def _check_resize(method: str, align_corners: bool, antialias: bool) -> None:
 
 def _check_sampling(x: Array, method: str, outside: str) -> None:
     for name, value, known in (
-        ("method", method, Interpolation.__args__),  # pyright: ignore[reportAttributeAccessIssue]
-        ("outside", outside, Outside.__args__),  # pyright: ignore[reportAttributeAccessIssue]
+        ("method", method, get_args(Interpolation)),
+        ("outside", outside, get_args(Outside)),
     ):
         if value not in known:
             raise ValueError(f"`{name}` is {value!r}, but must be one of {known}.")

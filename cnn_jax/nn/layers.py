@@ -14,7 +14,7 @@ from jax.nn.initializers import he_uniform, zeros
 from jaxtyping import Array, Float
 
 import cnn_jax.functional as F
-from cnn_jax.functional.door import PerAxis, whole, window_of
+from cnn_jax.functional.door import PerAxis, sizes, whole
 from cnn_jax.functional.padding import Padding, PaddingMode
 from cnn_jax.nn.records import frozen
 
@@ -72,7 +72,7 @@ class Conv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         group_channels, out_channels = _channels(in_channels, out_channels, groups)
-        self.window = window_of(window)
+        self.window = sizes(window, "window")
         self.stride = frozen(stride)
         self.padding = frozen(padding)
         self.dilation = frozen(dilation)
@@ -149,7 +149,7 @@ class ConvTranspose(nnx.Module):
         rngs: nnx.Rngs,
     ):
         read, _ = _channels(in_channels, out_channels, groups)
-        self.window = window_of(window)
+        self.window = sizes(window, "window")
         self.stride = frozen(stride)
         self.padding = frozen(padding)
         self.output_padding = frozen(output_padding)
@@ -227,7 +227,7 @@ class SeparableConv(nnx.Module):
     ):
         middle = whole(multiplier, "multiplier", least=1) * in_channels
         _channels(in_channels, out_channels, groups=1)
-        self.window = window_of(window)
+        self.window = sizes(window, "window")
         self.stride = frozen(stride)
         self.padding = frozen(padding)
         self.dilation = frozen(dilation)

@@ -18,9 +18,12 @@ def in_torch():
     for name in KERNELS:
         kernel = torch.tensor(np.asarray(NAMES[name]))
         found[name] = kernel.movedim((-1, -2), (0, 1))
-    return found | {"bias": torch.tensor(np.asarray(NAMES["bias"]))}
+    for name in ("bias", "scale", "shift", "matrix"):
+        found[name] = torch.tensor(np.asarray(NAMES[name]))
+    return found
 
 
+@pytest.mark.filterwarnings("ignore:Default grid_sample and affine_grid")
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [pair for pair in PAIRS if page.is_torch(pair[0])],
