@@ -40,10 +40,15 @@ def start(recipe: Recipe, params: nnx.State, rest: nnx.State, key: Array) -> Sta
 
 
 def shuffled(key: Array, examples: int, batch_size: int) -> Array:
-    """Every example once, in an order drawn by key, and −1 to fill the last batch."""
+    """Every example once, in an order drawn by key.
+
+    The last batch is filled up from the front once more. A filler is written as ~row,
+    which is negative: its loss does not count, but statistics of the batch, which
+    cannot be masked, see examples like any others.
+    """
     # A stream of its own: the steps split the same key for their own chance.
     order = jax.random.permutation(jax.random.fold_in(key, 0), examples)
-    return jnp.pad(order, (0, -examples % batch_size), constant_values=-1)
+    return jnp.concatenate([order, ~jnp.resize(order, -examples % batch_size)])
 
 
 def train_step(
@@ -51,8 +56,8 @@ def train_step(
 ) -> tuple[State, Sums]:
     """Learns from the i-th batch of an order, and says how it fared before."""
     at = jax.lax.dynamic_slice_in_dim(order, i * recipe.batch_size, recipe.batch_size)
-    mask = (at >= 0).astype(jnp.float32)
-    x, y = inputs[at], labels[at]
+    mask, rows = (at >= 0).astype(jnp.float32), jnp.maximum(at, ~at)
+    x, y = inputs[rows], labels[rows]
     key, now = jax.random.split(state.key)
     if recipe.augment is not None:
         x = recipe.augment(now, x)

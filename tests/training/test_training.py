@@ -92,7 +92,8 @@ def test_every_epoch_sees_every_example_once():
 
     order = shuffled(jax.random.key(3), 23, 5)
     assert order.shape == (25,)
-    assert sorted(order.tolist()) == [-1, -1, *range(23)]
+    assert sorted(order[:23].tolist()) == list(range(23))
+    assert (~order[23:]).tolist() == order[:2].tolist()
     assert order.tolist() != shuffled(jax.random.key(4), 23, 5).tolist()
 
 
@@ -369,3 +370,28 @@ def test_a_run_is_a_folder_of_its_own(tmp_path):
         training.Run.create(tmp_path, "xo", "first", config)
     other = training.Run.create(tmp_path, "xo", None, config)
     assert other.folder.parent == run.folder.parent
+
+
+def test_batch_norm_remembers_while_fit_learns(rng, small):
+    def make(seed):
+        rngs = nnx.Rngs(seed)
+        return nn.Chain(
+            {
+                "zz": nn.Dense(3, 7, rngs=rngs),
+                "norm": nn.BatchNorm(7),
+                "aa": nn.Dense(7, 3, rngs=rngs),
+            }
+        )
+
+    net, pair = make(0), [make(0), make(1)]
+    config = training.Config(epochs=3, batch_size=23)
+    for _ in training.fit(net, small, config):
+        pass
+    for _ in training.fit(pair, small, config):
+        pass
+    for trained in (net, *pair):
+        norm = trained.stages["norm"]
+        assert np.abs(norm.mean[...]).min() > 0
+        assert (np.asarray(norm.var[...]) != 1).all()
+    one = training.predict(net, small.test["table"][:1])
+    assert_close(one, training.predict(net, small.test["table"])[:1])
