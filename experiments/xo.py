@@ -33,6 +33,7 @@ from experiments._shared import footer, start, watched
 METHODS = ("one exemplar", "ideal exemplar", "nearest of all", "network")
 EXEMPLARS = 10  # Pairs that are tried, for one may be lucky.
 RATE = 0.1  # Of gradient descent, beside nudging.
+NUDGE = 0.02  # How far a weight is nudged.
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -260,15 +261,22 @@ def whole_images(
     records = training.fit(nets, xo, how)
     for _ in watched(records, how.epochs, page.console, f"{config.seeds} networks"):
         pass
+    right = _right_answers(config, xo, nets)
+    return right, _compare(page, config, right)
+
+
+def _right_answers(
+    config: Config, xo: data.Dataset, nets: list[nn.Chain]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Shares for every method, kind of deformation, strength and seed."""
     flat = xo.train["image"].reshape(len(xo.train["image"]), -1)
     nearest = KNeighborsClassifier(1, algorithm="brute").fit(flat, xo.train["label"])
     ideal = data.draw_xo(np.random.default_rng(0), 2, strength=0.0)["image"]
-
     kinds = {kind: (kind,) for kind in data.XO_KINDS} | {"all together": data.XO_KINDS}
+    cells = [(kind, i) for kind in kinds for i in range(len(STRENGTHS))]
     shape = len(STRENGTHS), config.seeds
     right = {method: {kind: np.zeros(shape) for kind in kinds} for method in METHODS}
     for seed, net in enumerate(nets):
-        cells = [(kind, i) for kind in kinds for i in range(len(STRENGTHS))]
         tests = [_unseen(config, seed, kinds[kind], STRENGTHS[i]) for kind, i in cells]
         images, labels = (
             np.concatenate([test[name] for test in tests])
@@ -286,7 +294,7 @@ def whole_images(
                 right[method][kind][i, seed] = share
         for (kind, i), test in zip(cells, tests, strict=True):
             right["one exemplar"][kind][i, seed] = _by_one_exemplar(test)
-    return right, _compare(page, config, right)
+    return right
 
 
 def _unseen(
@@ -495,11 +503,60 @@ def journey(page: report.Page, net: nn.Chain, images: np.ndarray) -> None:
 # How weights are found.
 
 
+@dataclass(frozen=True)
+class Found:
+    """What nudging and automatic differentiation found, beside one another.
+
+    `errors` maps each to the seconds spent and the error, at the start and after each
+    step; `cosine` compares their slopes, and `moved` one sweep with the gradient.
+    """
+
+    weights: int
+    cosine: float
+    moved: float
+    errors: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
 def nudging(
     page: report.Page, config: Config
 ) -> tuple[float, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Every weight a little up and a little down, beside automatic differentiation."""
     page.section("6. How the weights are found")
+    found = _both_ways(config)
+    passes = {"nudging": 2 * found.weights + 1, "automatic differentiation": 3}
+    page.text(
+        f"A small network with {found.weights} weights looks at 100 pictures of 9 × 9. "
+        "Nudging asks the error about every weight a little higher and a little lower, "
+        "and keeps what is better. Automatic differentiation asks once, and goes back "
+        "through the network once. The slopes from nudges of 0.01 and the gradient "
+        f"point the same way: their cosine is {found.cosine:.6f}. One sweep of nudges "
+        f"of {NUDGE} moves every weight equally far, so it follows the slope with a "
+        f"cosine of {found.moved:.2f} only."
+    )
+    rows = []
+    for name, (seconds, values) in found.errors.items():
+        each = 1e3 * seconds[-1] / (len(seconds) - 1)
+        ends = f"{values[0]:.3f}", f"{values[-1]:.3f}"
+        rows.append([name, str(passes[name]), f"{each:.2f}", *ends])
+    page.table(
+        ["", "passes a step", "ms a step", "error before", "after"],
+        rows,
+        caption="A pass is one run through the network; a pass back counts as two.",
+    )
+    lines = {
+        name: (1e3 * seconds[1:], values[1:], np.zeros(len(seconds) - 1))
+        for name, (seconds, values) in found.errors.items()
+    }
+    axes: dict[str, Any] = {"x": "milliseconds", "y": "error"}
+    page.figure(
+        report.curves({"error over time": lines}, **axes, log_x=True, log_y=True),
+        "Both make the error less; one pays for every weight.",
+    )
+    return found.cosine, found.errors
+
+
+def _both_ways(config: Config) -> Found:
+    """Finds the weights of one small network by nudging, and by its gradient."""
     net = xo_net(size=9, features=(2, 4), window=3, rngs=nnx.Rngs(config.seed))
     examples = data.draw_xo(
         np.random.default_rng(config.seed), 100, size=9, strength=0.5
@@ -511,61 +568,21 @@ def nudging(
         votes = nnx.merge(graph, unravel(weights))(jnp.asarray(examples["image"]))
         return training.cross_entropy(votes, jnp.asarray(examples["label"])).mean()
 
-    size = 0.02
-    sweep = jax.jit(lambda w: training.nudge(error, w, size))
+    sweep = jax.jit(lambda w: training.nudge(error, w, NUDGE))
     slope = jax.jit(lambda w: training.difference_gradient(error, w, 1e-2))
-    gradient = jax.jit(jax.grad(error))
-    cosine = _cosine(slope(weights), gradient(weights))
-    moved = _cosine(weights - sweep(weights), gradient(weights))
-
-    count = weights.size
-    measure, steps = jax.jit(error), 20 * config.sweeps
-    nudged = _descend(sweep, measure, weights, config.sweeps)
-    descended = _descend(lambda w: w - RATE * gradient(w), measure, weights, steps)
-    passes = {"nudging": 2 * count + 1, "automatic differentiation": 3}
-    errors = {"nudging": nudged, "automatic differentiation": descended}
-    page.text(
-        f"A small network with {count} weights looks at 100 pictures of 9 × 9. Nudging "
-        "asks the error about every weight a little higher and a little lower, and "
-        "keeps what is better. Automatic differentiation asks once, and goes back "
-        f"through the network once. The slopes from nudges of 0.01 and the gradient "
-        f"point the same way: their cosine is {cosine:.6f}. One "
-        f"sweep of nudges of {size} moves every "
-        f"weight equally far, so it follows the slope with a cosine of {moved:.2f} "
-        "only."
+    gradient, measure = jax.jit(jax.grad(error)), jax.jit(error)
+    descend = lambda w: w - RATE * gradient(w)  # noqa: E731
+    return Found(
+        weights=weights.size,
+        cosine=_cosine(slope(weights), gradient(weights)),
+        moved=_cosine(weights - sweep(weights), gradient(weights)),
+        errors={
+            "nudging": _descend(sweep, measure, weights, config.sweeps),
+            "automatic differentiation": _descend(
+                descend, measure, weights, 20 * config.sweeps
+            ),
+        },
     )
-    rows = []
-    for name, (seconds, values) in errors.items():
-        each = 1e3 * seconds[-1] / (len(seconds) - 1)
-        rows.append(
-            [
-                name,
-                str(passes[name]),
-                f"{each:.2f}",
-                f"{values[0]:.3f}",
-                f"{values[-1]:.3f}",
-            ]
-        )
-    page.table(
-        ["", "passes a step", "ms a step", "error before", "after"],
-        rows,
-        caption="A pass is one run through the network; a pass back counts as two.",
-    )
-    lines = {
-        name: (1e3 * seconds[1:], values[1:], np.zeros(len(seconds) - 1))
-        for name, (seconds, values) in errors.items()
-    }
-    page.figure(
-        report.curves(
-            {"error over time": lines},
-            x="milliseconds",
-            y="error",
-            log_x=True,
-            log_y=True,
-        ),
-        "Both make the error less; one pays for every weight.",
-    )
-    return cosine, errors
 
 
 def _cosine(a: jax.Array, b: jax.Array) -> float:

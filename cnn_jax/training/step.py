@@ -48,7 +48,7 @@ def shuffled(key: Array, examples: int, batch_size: int) -> Array:
     """
     # A stream of its own: the steps split the same key for their own chance.
     order = jax.random.permutation(jax.random.fold_in(key, 0), examples)
-    return jnp.concatenate([order, ~jnp.resize(order, -examples % batch_size)])
+    return jnp.concatenate([order, ~jnp.resize(order, (-examples % batch_size,))])
 
 
 def train_step(
