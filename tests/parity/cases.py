@@ -77,6 +77,7 @@ def flat(pads):
     return [side for pair in reversed(pads) for side in pair]
 
 
+WIDE = set()  # What is compared in float64.
 CHUNKS, CHUNK = 12, 25  # The first chunk runs always, all of them in a full run.
 
 
@@ -109,7 +110,7 @@ def theirs_of(case, seed):
         return None
     smooth = [out for out in outs if out.is_floating_point()]
     rng = np.random.default_rng(seed)
-    pulls = [torch.tensor(rng.normal(size=out.shape)).float() for out in smooth]
+    pulls = [torch.tensor(rng.normal(size=out.shape)).to(out) for out in smooth]
     gradients = torch.autograd.grad(smooth, inputs, pulls)
     return [part.detach().numpy() for part in (*outs, *gradients)]
 
@@ -137,9 +138,16 @@ def ours_of(case, seed):
 
 def agree(make, chunk):
     """Compares one chunk of configurations."""
+    with jax.enable_x64(make in WIDE):
+        _agree(make, chunk)
+
+
+def _agree(make, chunk):
     agreed = 0
     for seed in range(CHUNK * chunk, CHUNK * (chunk + 1)):
         case = make(Draw(seed))
+        if make in WIDE:
+            case = case._replace(arrays=[np.float64(array) for array in case.arrays])
         ours, theirs = ours_of(case, seed), theirs_of(case, seed)
         assert (ours is None) == (theirs is None), (seed, "one of the two refuses")
         if ours is None:

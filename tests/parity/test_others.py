@@ -8,7 +8,7 @@ from flax import nnx
 import cnn_jax.functional as F
 from cnn_jax import nn
 from tests.helpers import assert_close, draw
-from tests.parity.cases import Case, agree, every, first, last
+from tests.parity.cases import WIDE, Case, agree, every, first, last
 
 pytestmark = pytest.mark.filterwarnings("ignore:Since version 1.3.0, affine_grid")
 
@@ -55,7 +55,7 @@ def batch_norm(draw):
     )
 
     def theirs(x, *affine):
-        memory = torch.tensor(mean), torch.tensor(variance)
+        memory = torch.tensor(mean).to(x), torch.tensor(variance).to(x)
         how = dict(training=train, eps=epsilon)
         return last(T.batch_norm(first(x), *memory, *affine, **how))
 
@@ -184,6 +184,11 @@ DRAWS = [
     local_response_norm, resize, grid_sample, affine_grid, pixel_shuffle,
     pixel_unshuffle,
 ]  # fmt: skip
+
+
+# Where few values share a statistic, the gradient is what two large sums leave, and in
+# float32 both libraries are as far from the truth as from one another.
+WIDE |= {batch_norm, layer_norm, group_norm, instance_norm}
 
 
 @pytest.mark.parametrize(("make", "chunk"), every(DRAWS))
