@@ -12,7 +12,7 @@ from tests.helpers import assert_close, compiled, draw
 conv, conv_transpose = compiled(F.conv), compiled(F.conv_transpose)
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
-few = settings(max_examples=10, deadline=None, derandomize=True)
+few = settings(max_examples=6, deadline=None, derandomize=True)
 
 
 def per_axis(draw, axes, low, high):

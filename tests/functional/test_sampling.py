@@ -162,10 +162,11 @@ def test_grid_sample_agrees_with_the_definition(rng, method, outside, align_corn
         x = draw(rng, 2, *size, 3)
         grid = 1.5 * draw(rng, 2, *places, len(size))
         how = dict(method=method, outside=outside, align_corners=align_corners)
-        want = np.zeros((2, *places, 3))
+        pictures, want = np.float64(x), np.zeros((2, *places, 3))
+        centres = np.float64(grid)[..., ::-1]
         for i in np.ndindex(2, *places):
-            at = np.float64(grid[i])[::-1]
-            want[i] = read(np.float64(x[i[0]]), at, method, outside, align_corners)
+            how_read = method, outside, align_corners
+            want[i] = read(pictures[i[0]], centres[i], *how_read)
         assert_close(grid_sample(x, grid, **how), want)
 
 
@@ -174,14 +175,15 @@ def test_grid_sample_agrees_with_the_definition(rng, method, outside, align_corn
 def test_affine_grid_is_a_map_of_the_places(rng, size, align_corners):
     axes = len(size)
     matrix = draw(rng, 2, axes, axes + 1)
-    got = F.affine_grid(matrix, size, align_corners=align_corners)
+    got = np.asarray(F.affine_grid(matrix, size, align_corners=align_corners))
+    rows = np.float64(matrix)
     for i in np.ndindex(2, *size):
         ends = [1 if align_corners else 1 - 1 / n for n in size]
         place = [
             e * (2 * a / (n - 1) - 1) if n > 1 else 0.0
             for a, n, e in zip(i[1:], size, ends, strict=True)
         ]
-        want = np.float64(matrix[i[0]]) @ [*place[::-1], 1]
+        want = rows[i[0]] @ [*place[::-1], 1]
         np.testing.assert_allclose(got[i], want, atol=1e-5)
     still = jnp.eye(axes, axes + 1)
     x = draw(rng, *size, 3)
@@ -193,7 +195,8 @@ def test_affine_grid_is_a_map_of_the_places(rng, size, align_corners):
 def test_pixel_shuffle_is_its_formula(rng, spatial):
     size, r = (2, 3, 4)[:spatial], 3
     x = draw(rng, 2, 1, *size, 2 * r**spatial)
-    out = F.pixel_shuffle(x, r, spatial=spatial)
+    out = np.asarray(F.pixel_shuffle(x, r, spatial=spatial))
+    x = np.asarray(x)
     assert out.shape == (2, 1, *(n * r for n in size), 2)
     for at in np.ndindex(*out.shape[2:-1]):
         within = np.ravel_multi_index([a % r for a in at], (r,) * spatial)
@@ -201,7 +204,9 @@ def test_pixel_shuffle_is_its_formula(rng, spatial):
         for c in range(2):
             want = x[:, 0, *place, c * r**spatial + within]
             np.testing.assert_array_equal(out[:, 0, *at, c], want)
-    np.testing.assert_array_equal(F.pixel_unshuffle(out, r, spatial=spatial), x)
+    np.testing.assert_array_equal(
+        F.pixel_unshuffle(jnp.asarray(out), r, spatial=spatial), x
+    )
 
 
 @pytest.mark.parametrize(
