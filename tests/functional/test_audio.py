@@ -79,7 +79,7 @@ def test_spectrogram_is_a_power(rng, window, power):
 
 
 def test_silence_has_no_slope():
-    gradient = jax.grad(lambda x: F.spectrogram(x, n_fft=8, power=1).sum())(
+    gradient = jax.jit(jax.grad(lambda x: F.spectrogram(x, n_fft=8, power=1).sum()))(
         jnp.zeros(20)
     )
     np.testing.assert_array_equal(gradient, np.zeros(20))
@@ -136,6 +136,7 @@ def test_log_mel_and_mfcc_are_their_formulas(rng):
     assert nn.summary(net, (400,)).rows[0].volume == (9, 21, 1)
 
 
+@pytest.mark.full
 def test_gradients_reach_the_waveform(rng):
     x = draw(rng, 30)
 
@@ -149,6 +150,7 @@ def test_gradients_reach_the_waveform(rng):
         )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_floats(rng, dtype):
     x = draw(rng, 400, dtype=dtype)

@@ -138,6 +138,7 @@ def test_a_forced_method_is_kept_under_vmap():
     assert ["stablehlo.convolution" in text for text in texts] == [True, False]
 
 
+@pytest.mark.full
 def test_hessian_is_symmetric(rng):
     x, kernel = draw(rng, 4, 5, 2), draw(rng, 2, 3, 2, 1)
     hessian = jax.hessian(lambda k: jnp.sum(F.conv(x, k.reshape(kernel.shape)) ** 2))(
@@ -149,6 +150,7 @@ def test_hessian_is_symmetric(rng):
     assert_close(hessian, 2 * matrix.T @ matrix)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("method", METHODS)
 def test_half_floats_are_added_up_in_float32(rng, dtype, method):
@@ -209,6 +211,7 @@ def test_transpose_of_same_is_what_same_transposes(rng, stride, window):
     assert_close(out, same(x)[0])
 
 
+@pytest.mark.full
 def test_transpose_has_gradients_of_any_order(rng):
     x, kernel, bias = draw(rng, 2, 4, 5, 6), draw(rng, 3, 2, 2, 6), draw(rng, 4)
 
@@ -234,6 +237,7 @@ def test_separable_is_one_after_the_other(rng, axes):
     assert_close(reflected, F.separable_conv(around, deep, point))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
 @pytest.mark.parametrize("method", METHODS)
 def test_transpose_under_vmap_is_a_loop(rng, axes, method):

@@ -62,6 +62,7 @@ def test_graph_layers_stack(rng, graph):
     assert_close(net(graph)[1], want)
 
 
+@pytest.mark.full
 def test_graph_gradients_and_half_floats(rng, graph):
     adjacency, features = graph
     weights = draw(rng, 4, 2)
@@ -110,6 +111,7 @@ def test_grey(colours):
     np.testing.assert_array_equal(F.gray_to_rgb(gray), jnp.repeat(gray, 3))
 
 
+@pytest.mark.full
 def test_colours_keep_dtype_and_have_finite_gradients(colours):
     for f in (F.rgb_to_hsv, F.hsv_to_rgb, F.rgb_to_lab, F.lab_to_rgb, F.rgb_to_gray):
         assert compiled(f)(colours.astype("bfloat16")).dtype == "bfloat16"

@@ -76,6 +76,7 @@ def test_local_response_norm_is_its_formula(rng, size):
     assert_close(nn.LocalResponseNorm(**how)(x), want)
 
 
+@pytest.mark.full
 def test_gradients_of_any_order(rng):
     x, scale, bias = draw(rng, 3, 4, 2, 4), draw(rng, 4), draw(rng, 4)
 

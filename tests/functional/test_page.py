@@ -13,6 +13,7 @@ def test_the_page_has_both_parts():
     assert 10 <= len(HERE) < len(PAIRS) - 20
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("theirs", "ours"), HERE, ids=lambda call: call[:30])
 def test_jax_and_flax_agree(theirs, ours):
     want, got = eval(theirs, NAMES), eval(ours, NAMES)

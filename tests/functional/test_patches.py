@@ -51,6 +51,7 @@ def test_same_and_batch_axes(rng):
     assert fold(patches, (5, 7), padding="same", stride=2).shape == x.shape
 
 
+@pytest.mark.full
 def test_gradients_of_any_order(rng):
     x, how = draw(rng, 5, 7, 2), options(2)
     patches = F.unfold(x, (2, 3), **how)

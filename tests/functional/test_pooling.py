@@ -142,7 +142,9 @@ def test_no_gradient_scatters(pool):
         assert "scatter" not in text
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.full)]
+)
 def test_sums_of_half_floats_are_rounded_once(rng, dtype):
     x = draw(rng, 4, 40, 2, dtype=dtype)
     pools = [lambda x, p=pool: p(x, (2, 20)) for pool in RUN.values()]
@@ -243,6 +245,7 @@ def test_indices_agree_with_the_definition(rng, axes, ceil_mode):
     np.testing.assert_array_equal(taken, values.reshape(2, -1, 3))
 
 
+@pytest.mark.full
 def test_gradients_of_the_others(rng):
     x = jnp.asarray(rng.permutation(2 * 5 * 7).reshape(5, 7, 2) / 4.0, jnp.float32)
     _, indices = max_pool(x, (2, 3), return_indices=True)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from tests.helpers import assert_close, compiled, draw
 conv, conv_transpose = compiled(F.conv), compiled(F.conv_transpose)
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
-few = settings(max_examples=6, deadline=None, derandomize=True)
+few = settings(max_examples=10, deadline=None, derandomize=True)
 
 
 def per_axis(draw, axes, low, high):
@@ -125,6 +126,7 @@ def test_conv_and_its_transpose_are_adjoint(drawn, groups):
     assert abs(there - here) <= 1e-5 * np.linalg.norm(out) * np.linalg.norm(y)
 
 
+@pytest.mark.full
 @few
 @given(windows(strides=2))
 def test_conv_equals_its_matrix(drawn):
@@ -136,6 +138,7 @@ def test_conv_equals_its_matrix(drawn):
     assert_close(x.ravel() @ matrix, out.ravel())
 
 
+@pytest.mark.full
 @few
 @given(windows(), st.floats(-2, 2))
 def test_conv_is_linear(drawn, factor):
@@ -145,6 +148,7 @@ def test_conv_is_linear(drawn, factor):
     assert np.abs(both - apart).max() < 1e-5 * max(np.abs(both).max(), 1)
 
 
+@pytest.mark.full
 @few
 @given(windows(pads=0), st.integers(0, 3))
 def test_conv_is_shift_equivariant(drawn, steps):

@@ -209,6 +209,7 @@ def test_pixel_shuffle_is_its_formula(rng, spatial):
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("method", "outside"), [("linear", "border"), ("cubic", "zeros")]
 )

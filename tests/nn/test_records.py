@@ -100,6 +100,7 @@ def test_the_transpose_starts_as_he_drew_it(groups):
     assert not jnp.array_equal(one, layer.kernel[..., -32 // groups :]) or groups == 1
 
 
+@pytest.mark.full
 def test_a_chain_of_them_learns_in_jit(rng):
     rngs = nnx.Rngs(0)
     net = nn.Chain(
