@@ -73,13 +73,10 @@ def _from_neighbours(edges: Any, rows: Array) -> Array:
 
 
 def _check_graph(edges: Any, features: Array, weights: Array) -> None:
-    for name, array, least in (
-        ("adjacency", edges, 2),
-        ("features", features, 2),
-        ("weights", weights, 2),
-    ):
-        if array.ndim < least:
-            raise TypeError(f"`{name}` has {array.ndim} axes, but needs {least}.")
+    given = {"adjacency": edges, "features": features, "weights": weights}
+    for name, array in given.items():
+        if array.ndim < 2:
+            raise TypeError(f"`{name}` has {array.ndim} axes, but needs 2.")
     rows, columns = edges.shape[-2:]
     if rows != columns:
         raise ValueError(

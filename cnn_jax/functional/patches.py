@@ -130,8 +130,7 @@ def fold(
             f"{windows.places} on a `size` of {size} with this stride, padding and "
             "dilation."
         )
-    batch = patches.shape[: -2 * axes - 1]
-    flat = patches.reshape(-1, *places, *window, channels)
+    flat, batch = one_batch(patches, 2 * axes)
     out = lowering.fold(flat, windows)
     return out.reshape(*batch, *size, channels)
 

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -327,10 +327,15 @@ def _linear(t: np.ndarray) -> np.ndarray:
     return np.maximum(1 - np.abs(t), 0)
 
 
+def _keys(t: Any, a: float) -> tuple[Any, Any]:
+    """Keys' cubic at a distance t up to 1, and from 1 to 2."""
+    near = ((a + 2) * t - (a + 3)) * t * t + 1
+    return near, (((t - 5) * t + 8) * t - 4) * a
+
+
 def _cubic(t: np.ndarray, a: float) -> np.ndarray:
     t = np.abs(t)
-    near = ((a + 2) * t - (a + 3)) * t * t + 1
-    far = (((t - 5) * t + 8) * t - 4) * a
+    near, far = _keys(t, a)
     return np.where(t < 1, near, np.where(t < 2, far, 0))
 
 
@@ -362,10 +367,8 @@ def _weights(
     if method == "linear":
         at = np.clip(at, 0, n - 1)
     first = np.floor(at).astype(int)
-    weights, taps = (
-        np.zeros((m, n)),
-        range(0, 2) if method == "linear" else range(-1, 3),
-    )
+    weights = np.zeros((m, n))
+    taps = range(0, 2) if method == "linear" else range(-1, 3)
     for tap in taps:
         t = at - (first + tap)
         share = _linear(t) if method == "linear" else _cubic(t, a=-0.75)
@@ -428,9 +431,7 @@ def _neighbours(place: Array, method: str) -> list[tuple[Array, Array]]:
 
 
 def _cubic_weight(t: Array) -> Array:
-    a = -0.75
-    near = ((a + 2) * t - (a + 3)) * t * t + 1
-    far = (((t - 5) * t + 8) * t - 4) * a
+    near, far = _keys(t, a=-0.75)
     return jnp.where(t <= 1, near, far)
 
 
