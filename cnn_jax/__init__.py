@@ -3,22 +3,27 @@
 The floors are reached by name and loaded when first used:
 
     lowering, functional, nn, models, data, training, report
+
+`compiler_options` says what `jax.jit` should be given around any of it.
 """
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnn_jax import data, functional, lowering, models, nn, report, training
+    from cnn_jax.lowering import compiler_options
 
 __version__ = "0.1.0"
-__all__ = ["data", "functional", "lowering", "models", "nn", "report", "training"]
+_FLOORS = ["data", "functional", "lowering", "models", "nn", "report", "training"]
+__all__ = ["compiler_options", *_FLOORS]
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in __all__:
+def __getattr__(name: str) -> Any:
+    if name in _FLOORS:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "compiler_options":
+        return importlib.import_module(f"{__name__}.lowering").compiler_options
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -60,7 +60,8 @@ def conv(
         groups: Blocks of channels that do not see each other; `in_channels` of them
             make the convolution depthwise.
         padding_mode: What stands in the added places; see `pad`.
-        method: Which formulation computes it: `"auto"`, `"xla"` or `"toeplitz"`.
+        method: Which formulation computes it and its gradients: `"auto"`, the quickest
+            known, or one of `lowering.METHODS` that can do it; all agree to rounding.
         precision: Of the products, as `jax.lax.conv_general_dilated` takes it.
 
     Returns:
@@ -99,10 +100,10 @@ def conv(
     _check_channels(x, kernel, bias, windows.groups)
     check_fit(windows)
     check_mode("padding_mode", padding_mode)
-    _check_method(method)
     if padding_mode != "zeros":
         flat = pad(flat, windows.pads, mode=padding_mode)
         windows = windows._replace(size=flat.shape[1:-1], pads=((0, 0),) * axes)
+    _check_method(method, windows, flat.shape[-1])
 
     out = lowering.conv(
         flat, kernel, geometry=windows, method=method, precision=precision
@@ -174,7 +175,6 @@ def conv_transpose(
     flat, batch = one_batch(x, axes)
     groups = whole(groups, "groups", least=1)
     _check_transposed_channels(x, kernel, bias, groups)
-    _check_method(method)
     windows = _spread(
         places=flat.shape[1:-1],
         window=kernel.shape[:axes],
@@ -183,6 +183,7 @@ def conv_transpose(
         extra=per_axis(output_padding, axes, "output_padding", least=0),
         dilation=per_axis(dilation, axes, "dilation"),
     )._replace(groups=groups)
+    _check_method(method, windows, kernel.shape[-2] * groups)
     out = lowering.conv_transpose(flat, kernel, geometry=windows, method=method)
     out = out.reshape(*batch, *out.shape[1:])
     return out if bias is None else out + jnp.broadcast_to(bias, out.shape)
@@ -216,7 +217,7 @@ def separable_conv(
         padding: Places added around `x`.
         dilation: Places from one tap to the next.
         padding_mode: What stands in the added places.
-        method: Which formulation computes both, as in `conv`.
+        method: Which formulation computes both, as in `conv`; one that can do both.
 
     Returns:
         One feature map per channel of `pointwise`.
@@ -478,7 +479,14 @@ def _check_bias(bias: Array | None, out_channels: int) -> None:
         )
 
 
-def _check_method(method: str) -> None:
-    known = ["auto", *lowering.METHODS]
+def _check_method(method: str, windows: Geometry, channels: int) -> None:
+    known, able = ["auto", *lowering.METHODS], lowering.can(windows, channels)
     if method not in known:
         raise ValueError(f"`method` is {method!r}, but must be one of {known}.")
+    if method not in ["auto", *able]:
+        raise ValueError(
+            f"`method` is {method!r}, which cannot do a convolution of {channels} "
+            f"channels in {windows.groups} groups under the window {windows.window} "
+            f"at stride {windows.stride} and dilation {windows.dilation} with the pads "
+            f'{windows.pads}; those that can are {able}, and "auto" picks among them.'
+        )

@@ -4,7 +4,9 @@ Here arrays have one batch axis, options are spelt out per axis, and nothing is 
 `cnn_jax.functional` is the door.
 """
 
-from cnn_jax.lowering.convolution import METHODS as METHODS
+from cnn_jax.lowering.choose import METHODS as METHODS
+from cnn_jax.lowering.choose import can as can
+from cnn_jax.lowering.compiler import compiler_options as compiler_options
 from cnn_jax.lowering.convolution import conv as conv
 from cnn_jax.lowering.convolution import conv_p as conv_p
 from cnn_jax.lowering.convolution import conv_transpose as conv_transpose

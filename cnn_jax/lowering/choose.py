@@ -1,0 +1,137 @@
+"""Which formulation computes a convolution: one table, read from the top.
+
+A method is a formulation of all three operations. On a CPU the first row that holds
+names one for each operation; anywhere else XLA's own is taken, which GPU and TPU
+libraries know by its form.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+
+from cnn_jax.lowering import dense, depthwise, direct, grouped, toeplitz, volume, xla
+from cnn_jax.lowering.geometry import Geometry
+
+Run = Callable[..., jax.Array]
+
+
+class Method(NamedTuple):
+    """One formulation, and the convolutions it can do: of a geometry and channels."""
+
+    can: Callable[[Geometry, int], bool]
+    conv: Run
+    input_gradient: Run
+    kernel_gradient: Run
+
+
+class Row(NamedTuple):
+    """For which convolutions, of a geometry and channels, which method is quickest."""
+
+    when: Callable[[Geometry, int], bool]
+    conv: str
+    input_gradient: str
+    kernel_gradient: str
+
+
+def _transposed_input(forward: Run, y, kernel, *, geometry, precision=None):
+    channels = kernel.shape[-2] * geometry.groups
+    x = jax.ShapeDtypeStruct((y.shape[0], *geometry.size, channels), y.dtype)
+    linear = partial(forward, geometry=geometry, precision=precision)
+    return jax.linear_transpose(lambda x: linear(x, kernel), x)(y)[0]
+
+
+def _transposed_kernel(forward: Run, x, y, *, geometry, precision=None):
+    channels = x.shape[-1] // geometry.groups
+    shape = (*geometry.window, channels, y.shape[-1])
+    kernel = jax.ShapeDtypeStruct(shape, x.dtype)
+    linear = partial(forward, geometry=geometry, precision=precision)
+    return jax.linear_transpose(lambda kernel: linear(x, kernel), kernel)(y)[0]
+
+
+def _method(can, conv: Run, input_gradient=None, kernel_gradient=None) -> Method:
+    """A method; what is not written out is the transpose of its `conv`."""
+    return Method(
+        can,
+        conv,
+        input_gradient or partial(_transposed_input, conv),
+        kernel_gradient or partial(_transposed_kernel, conv),
+    )
+
+
+METHODS = {
+    "xla": _method(lambda g, c: True, xla.conv),
+    "direct": _method(
+        lambda g, c: g.groups == 1,
+        direct.conv,
+        direct.input_gradient,
+        direct.kernel_gradient,
+    ),
+    "dense": _method(lambda g, c: dense.can(g), dense.conv),
+    "toeplitz": _method(lambda g, c: True, toeplitz.conv),
+    "depthwise": _method(
+        depthwise.can, depthwise.conv, kernel_gradient=depthwise.kernel_gradient
+    ),
+    "grouped": _method(
+        lambda g, c: grouped.can(g),
+        grouped.conv,
+        grouped.input_gradient,
+        grouped.kernel_gradient,
+    ),
+    "volume": _method(
+        lambda g, c: volume.can(g),
+        volume.conv,
+        volume.input_gradient,
+        volume.kernel_gradient,
+    ),
+}
+
+
+def _few_taps(geometry: Geometry, channels: int) -> bool:
+    taps = 1
+    for k in geometry.window:
+        taps *= k
+    return geometry.groups == channels == 1 and taps <= 32
+
+
+# The times are medians in ms of forward, x-gradient and kernel-gradient on two cores
+# (EPYC with AVX-512, JAX 0.10.2), with `compiler_options`: stock → ours.
+ON_CPU = (
+    # 64 × 32², 32 channels, 3 × 3: 55, 57, 15 → 1.1, 0.9, 1.8.
+    Row(lambda g, c: 1 < g.groups == c, "depthwise", "depthwise", "depthwise"),
+    # 32 × 16², 128 channels in 32 groups, 3 × 3: 31, 24, 2470 → 19, 12, 6.
+    Row(lambda g, c: g.groups > 1, "grouped", "grouped", "grouped"),
+    # 128 × 32², 1 → 6, 5 × 5: 4.1, 11, 1.6 → 1.1, 1.0, 1.0.
+    Row(_few_taps, "toeplitz", "toeplitz", "toeplitz"),
+    # 128 × 5², 16 → 120, 5 × 5, one place: 0.26, 2.7, 0.31 → 0.33, 0.4, 0.23.
+    Row(
+        lambda g, c: dense.can(g) and max(g.places) == 1, "dense", "dense", "dense"
+    ),
+    # 64 × 32², 32 → 64, 1 × 1, kernel-gradient: 7.8 → 4.1; the others as stock.
+    Row(lambda g, c: dense.can(g), "direct", "direct", "dense"),
+    # 128 × 14², 6 → 16, 5 × 5, x-gradient: 3.3 → 0.9; the others as stock.
+    Row(
+        lambda g, c: c <= 6 and max(g.stride) == 1, "direct", "toeplitz", "direct"
+    ),
+    # 16 × 16³, 16 → 32, 3 × 3 × 3: 55, 99, 59 → 13, 11, 22.
+    Row(lambda g, c: volume.can(g), "volume", "volume", "volume"),
+    # 64 × 32², 64 → 128, 3 × 3, stride 2, x-gradient: 40 → 16. In a loop, the
+    # kernel-gradient of any: 79 → 6 for 32 → 32 (jax#12868).
+    Row(lambda g, c: True, "direct", "direct", "direct"),
+)
+
+
+def can(geometry: Geometry, channels: int) -> list[str]:
+    """The methods that can do a convolution of `channels`."""
+    return [
+        name for name, method in METHODS.items() if method.can(geometry, channels)
+    ]
+
+
+def choose(operation: str, platform: str, geometry: Geometry, channels: int) -> str:
+    """The method for one of `conv`, `input_gradient` and `kernel_gradient`."""
+    if platform != "cpu":
+        return "xla"
+    row = next(row for row in ON_CPU if row.when(geometry, channels))
+    return getattr(row, operation)

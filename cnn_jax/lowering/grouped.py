@@ -1,0 +1,45 @@
+"""Convolution in groups: group after group, each a convolution of its own."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from cnn_jax.lowering import direct, volume
+from cnn_jax.lowering.geometry import Geometry
+
+
+def can(geometry: Geometry) -> bool:
+    """More than one group."""
+    return geometry.groups > 1
+
+
+def conv(x: jax.Array, kernel: jax.Array, *, geometry: Geometry, precision=None):
+    """The convolution of `[batch, *spatial, in]` with `[*window, in / groups, out]`."""
+    return _each(_of(geometry).conv, x, kernel, geometry, precision)
+
+
+def input_gradient(
+    y: jax.Array, kernel: jax.Array, *, geometry: Geometry, precision=None
+):
+    """The x-gradient at `[batch, *places, out]`."""
+    return _each(_of(geometry).input_gradient, y, kernel, geometry, precision)
+
+
+def kernel_gradient(x: jax.Array, y: jax.Array, *, geometry: Geometry, precision=None):
+    """The kernel-gradient at `x` and `y`."""
+    return _each(_of(geometry).kernel_gradient, x, y, geometry, precision)
+
+
+def _of(geometry: Geometry):
+    return volume if volume.can(geometry._replace(groups=1)) else direct
+
+
+def _each(run: Callable, a, b, geometry: Geometry, precision) -> jax.Array:
+    pairs = (jnp.split(array, geometry.groups, axis=-1) for array in (a, b))
+    one = geometry._replace(groups=1)
+    parts = [
+        run(*pair, geometry=one, precision=precision)
+        for pair in zip(*pairs, strict=True)
+    ]
+    return jnp.concatenate(parts, axis=-1)
