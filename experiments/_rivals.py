@@ -173,11 +173,12 @@ def shape_after(layers: tuple, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class _Sum(nnx.Module):
-    def __init__(self, main: Any, shortcut: Any):
-        self.main, self.shortcut = main, shortcut
+    def __init__(self, build: Callable, block: Residual, *args: Any):
+        self.main = build(block.main, *args)
+        self.shortcut = build(block.shortcut, *args) if block.shortcut else None
 
     def __call__(self, x):
-        return self.main(x) + self.shortcut(x)
+        return self.main(x) + (self.shortcut(x) if self.shortcut else x)
 
 
 def _our_layer(layer: Any, shape: tuple[int, ...], rngs: nnx.Rngs):
@@ -195,7 +196,7 @@ def _our_layer(layer: Any, shape: tuple[int, ...], rngs: nnx.Rngs):
                 rngs=rngs,
             )
         case Norm():
-            return nn.BatchNorm(channels, rngs=rngs)
+            return nn.BatchNorm(channels)
         case Relu():
             return F.relu
         case MaxPool(window):
@@ -204,8 +205,8 @@ def _our_layer(layer: Any, shape: tuple[int, ...], rngs: nnx.Rngs):
             return nn.GlobalAvgPool(spatial=len(size))
         case Dense(features):
             return nn.Dense((*size, channels), features, rngs=rngs)
-        case Residual(main, shortcut):
-            return _Sum(ours(main, shape, rngs), ours(shortcut, shape, rngs))
+        case Residual():
+            return _Sum(ours, layer, shape, rngs)
 
 
 def ours(layers: tuple, shape: tuple[int, ...], rngs: nnx.Rngs) -> nn.Chain:
@@ -241,8 +242,8 @@ def _flax_layer(layer: Any, shape: tuple[int, ...], rngs: nnx.Rngs):
             wide = int(np.prod(shape))
             linear = nnx.Linear(wide, features, rngs=rngs)
             return nnx.Sequential(lambda x: x.reshape(len(x), -1), linear)
-        case Residual(main, shortcut):
-            return _Sum(flax(main, shape, rngs), flax(shortcut, shape, rngs))
+        case Residual():
+            return _Sum(flax, layer, shape, rngs)
 
 
 def flax(layers: tuple, shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Sequential:

@@ -71,7 +71,10 @@ METHODS = {
     "dense": _method(lambda g, c: dense.can(g), dense.conv),
     "toeplitz": _method(lambda g, c: True, toeplitz.conv),
     "depthwise": _method(
-        depthwise.can, depthwise.conv, kernel_gradient=depthwise.kernel_gradient
+        depthwise.can,
+        depthwise.conv,
+        depthwise.input_gradient,
+        depthwise.kernel_gradient,
     ),
     "grouped": _method(
         lambda g, c: grouped.can(g),

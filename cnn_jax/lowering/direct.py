@@ -5,37 +5,19 @@ and slow at what JAX makes of a gradient: zeros stuffed between the values of a 
 one, and an order of axes that is put right outside of loops alone. So both gradients
 are written as convolutions of the quick form.
 
-With stride s, `x[s·j + r]` is a sum over those taps u for which s divides r + p − d·u:
-every phase r is a convolution of its own, without zeros. Where the phases are nearly of
-one size, one convolution computes all of them, as channels.
+The input gradient is computed phase by phase, or, where the phases are nearly of one
+size, by one convolution that has them as channels.
 """
 
-import itertools
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from cnn_jax.lowering.geometry import Geometry
+from cnn_jax.lowering.phases import Phase, interleave, phases, wanted
 from cnn_jax.lowering.xla import conv as conv
-from cnn_jax.lowering.xla import dimension_numbers
-
-
-class Phase(NamedTuple):
-    """What the places s·j + r of one axis are made from.
-
-    Taps `first`, `first + step`, … (`count` of them) meet `y` at j + `near` and after,
-    `spread` apart, from the last tap to the first.
-    """
-
-    first: int
-    step: int
-    count: int
-    near: int
-    spread: int
 
 
 def input_gradient(
@@ -46,16 +28,12 @@ def input_gradient(
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
     """The x-gradient at `[batch, *places, out]`, without zeros between the places."""
-    axes = range(len(geometry.window))
-    phases = [[_phase(r, geometry, i) for r in range(geometry.stride[i])] for i in axes]
-    if _even(phases, geometry):
+    if _even(geometry):
         return _as_channels(y, kernel, geometry, precision)
     parts = [
-        _one_phase(y, kernel, phase, geometry, precision)
-        for phase in itertools.product(*phases)
+        _one_phase(y, kernel, phase, geometry, precision) for phase in phases(geometry)
     ]
-    parts = jnp.stack(parts, axis=-2)
-    return _interleave(parts, geometry)
+    return interleave(jnp.stack(parts, axis=-2), geometry)
 
 
 def kernel_gradient(
@@ -90,43 +68,33 @@ def kernel_gradient(
     return jnp.moveaxis(out, 0, -2)
 
 
-def _phase(r: int, geometry: Geometry, axis: int) -> Phase:
-    stride, dilation = geometry.stride[axis], geometry.dilation[axis]
-    start = r + geometry.pads[axis][0]
-    taps = [
-        u for u in range(geometry.window[axis]) if (start - dilation * u) % stride == 0
-    ]
-    common = math.gcd(stride, dilation)
-    near = (start - dilation * taps[-1]) // stride if taps else 0
-    first = taps[0] if taps else 0
-    return Phase(first, stride // common, len(taps), near, dilation // common)
-
-
-def _one_phase(y, kernel, phase, geometry, precision):
+def _one_phase(
+    y: jax.Array,
+    kernel: jax.Array,
+    phase: tuple[Phase, ...],
+    geometry: Geometry,
+    precision: lax.PrecisionLike,
+) -> jax.Array:
     """The places s·j + r along every axis, for every j: `[batch, *j, in]`."""
-    wanted = _wanted(geometry)
+    sizes, pads = wanted(geometry), []
     if not all(part.count for part in phase):
-        return jnp.zeros((y.shape[0], *wanted, kernel.shape[-2]), y.dtype)
+        return jnp.zeros((y.shape[0], *sizes, kernel.shape[-2]), y.dtype)
     for axis, part in enumerate(phase):
-        last = part.first + part.step * (part.count - 1)
-        kernel = lax.slice_in_dim(kernel, part.first, last + 1, part.step, axis=axis)
+        first, last = part.taps[-1], part.taps[0]
+        kernel = lax.slice_in_dim(kernel, first, last + 1, part.step, axis=axis)
+        reach = sizes[axis] + part.near + part.spread * (part.count - 1)
+        pads.append((-part.near, reach - geometry.places[axis]))
     kernel = jnp.flip(kernel, range(len(phase))).swapaxes(-1, -2)
-    pads = [
-        (-p.near, n - 1 + p.near + p.spread * (p.count - 1) - (places - 1))
-        for p, n, places in zip(phase, wanted, geometry.places, strict=True)
-    ]
-    return lax.conv_general_dilated(
-        y,
-        kernel,
-        window_strides=(1,) * len(phase),
-        padding=pads,
-        rhs_dilation=[part.spread for part in phase],
-        dimension_numbers=dimension_numbers(len(phase)),
-        precision=precision,
+    at_stride_1 = geometry._replace(
+        window=kernel.shape[:-2],
+        stride=(1,) * len(phase),
+        pads=tuple(pads),
+        dilation=tuple(part.spread for part in phase),
     )
+    return conv(y, kernel, geometry=at_stride_1, precision=precision)
 
 
-def _even(phases: list[list[Phase]], geometry: Geometry) -> bool:
+def _even(geometry: Geometry) -> bool:
     """Whether filling all phases up to the largest costs little more than their taps.
 
     3 → 64 channels under 7 × 7 at stride 2 took 16 ms so, and 47 ms phase by phase; 64
@@ -135,60 +103,44 @@ def _even(phases: list[list[Phase]], geometry: Geometry) -> bool:
     if max(geometry.stride) == 1 or max(geometry.dilation) > 1:
         return False
     filled = math.prod(
-        len(axis) * len({p.near + i for p in axis for i in range(p.count)})
-        for axis in phases
+        stride * (far - near + 1)
+        for stride, (near, far) in zip(geometry.stride, _met(geometry), strict=True)
     )
     return filled <= 1.4 * math.prod(geometry.window)
 
 
-def _as_channels(y, kernel, geometry, precision):
-    """All phases by one convolution, its channels `[*r, in]`."""
-    axes = range(len(geometry.window))
-    pads, shape = [], []
-    for i in axes:
+def _met(geometry: Geometry) -> list[tuple[int, int]]:
+    """From which to which m, place j + m of `y` meets x[s·j + r] through some tap."""
+    return [
+        (-((window - 1 - low) // stride), (stride - 1 + low) // stride)
+        for window, stride, (low, _) in zip(
+            geometry.window, geometry.stride, geometry.pads, strict=True
+        )
+    ]
+
+
+def _as_channels(
+    y: jax.Array, kernel: jax.Array, geometry: Geometry, precision: lax.PrecisionLike
+) -> jax.Array:
+    """All phases by one convolution whose channels are `[*r, in]`: tap r + p − s·m."""
+    shape, pads, taps = [], [], []
+    sizes, met = wanted(geometry), _met(geometry)
+    for i, (near, far) in enumerate(met):
         stride, low = geometry.stride[i], geometry.pads[i][0]
-        # Place j + m of `y` meets x[s·j + r] through tap r + p − s·m.
-        first = -((geometry.window[i] - 1 - low) // stride)
-        last = (stride - 1 + low) // stride
-        before = stride * last - low
-        after = low - stride * first + stride - geometry.window[i]
-        config = [(before, after, 0) if j == i else (0, 0, 0) for j in range(len(axes))]
-        zero = jnp.zeros((), kernel.dtype)
-        kernel = lax.pad(kernel, zero, [*config, (0, 0, 0), (0, 0, 0)])
-        shape += [last - first + 1, stride]
-        wanted = _wanted(geometry)[i]
-        pads.append((-first, wanted - 1 + last - (geometry.places[i] - 1)))
+        before, after = stride * far - low, low + stride * (1 - near)
+        taps.append((before, after - geometry.window[i], 0))
+        shape += [far - near + 1, stride]
+        pads.append((-near, sizes[i] + far - geometry.places[i]))
+    zero = jnp.zeros((), kernel.dtype)
+    kernel = lax.pad(kernel, zero, [*taps, (0, 0, 0), (0, 0, 0)])
     kernel = kernel.reshape(*shape, *kernel.shape[-2:])
-    taps, rest = range(0, len(shape), 2), range(1, len(shape), 2)
-    kernel = jnp.flip(kernel, taps)
-    kernel = kernel.transpose(*taps, len(shape) + 1, *rest, len(shape))
-    kernel = lax.collapse(kernel, len(axes) + 1)
-    out = lax.conv_general_dilated(
-        y,
-        kernel,
-        window_strides=(1,) * len(axes),
-        padding=pads,
-        dimension_numbers=dimension_numbers(len(axes)),
-        precision=precision,
+    places, rest = range(0, len(shape), 2), range(1, len(shape), 2)
+    kernel = jnp.flip(kernel, places)
+    kernel = kernel.transpose(*places, len(shape) + 1, *rest, len(shape))
+    kernel = lax.collapse(kernel, len(met) + 1)
+    at_stride_1 = geometry._replace(
+        window=kernel.shape[:-2], stride=(1,) * len(met), pads=tuple(pads)
     )
-    phases = math.prod(geometry.stride)
-    return _interleave(
-        out.reshape(*out.shape[:-1], phases, out.shape[-1] // phases), geometry
-    )
-
-
-def _interleave(parts: jax.Array, geometry: Geometry) -> jax.Array:
-    """Puts `[batch, *j, phases, in]` where it belongs: place s·j + r."""
-    batch, *places, _, channels = parts.shape
-    axes = range(len(places))
-    parts = parts.reshape(batch, *places, *geometry.stride, channels)
-    pairs = [axis for i in axes for axis in (1 + i, 1 + len(axes) + i)]
-    parts = parts.transpose(0, *pairs, parts.ndim - 1)
-    whole = np.multiply(places, geometry.stride)
-    out = parts.reshape(batch, *whole, channels)
-    return lax.slice(out, [0] * out.ndim, (batch, *geometry.size, channels))
-
-
-def _wanted(geometry: Geometry) -> list[int]:
-    """How many j there are at most: ⌈n / s⌉ along an axis."""
-    return [-(-n // s) for n, s in zip(geometry.size, geometry.stride, strict=True)]
+    out = conv(y, kernel, geometry=at_stride_1, precision=precision)
+    each = out.shape[-1] // math.prod(geometry.stride)
+    return interleave(out.reshape(*out.shape[:-1], -1, each), geometry)

@@ -14,19 +14,15 @@ def conv(
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
     """The convolution of `[batch, *spatial, in]` with `[*window, in, out]`."""
+    places = "DHW"[-len(geometry.window) :]
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=geometry.stride,
         padding=geometry.pads,
         rhs_dilation=geometry.dilation,
-        dimension_numbers=dimension_numbers(len(geometry.window)),
+        dimension_numbers=(f"N{places}C", f"{places}IO", f"N{places}C"),
         feature_group_count=geometry.groups,
         precision=precision,
     )
 
-
-def dimension_numbers(axes: int) -> tuple[str, str, str]:
-    """Channels last, for so many spatial axes."""
-    places = "DHW"[-axes:]
-    return f"N{places}C", f"{places}IO", f"N{places}C"
