@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from cnn_jax.functional.door import Number, floating, spatial_axes, whole
-from cnn_jax.lowering import widen
+from cnn_jax.lowering import channel_sum, widen
 
 
 def batch_norm(
@@ -326,27 +326,35 @@ def dropout(
 def _by_batch(
     x: Array, scale: Array, bias: Array, epsilon: Number
 ) -> tuple[Array, Array, Array]:
-    mean, variance = _moments(x, tuple(range(x.ndim - 1)))
+    mean, centred, variance = _centred(x)
     width = _spread(scale * lax.rsqrt(variance + epsilon), x)
-    out = (x - _spread(mean, x)) * width + _spread(bias, x)
-    return out, mean, variance
+    return centred * width + _spread(bias, x), mean, variance
 
 
 @_by_batch.defjvp
 def _by_batch_jvp(epsilon, primals, tangents):
     # What moves is written with two numbers per channel, a and b, so that the transpose
-    # needs two sums, Σ ct · x̂ and Σ ct, where autodiff of the formula takes five.
+    # needs two sums, Σ ct · (x − μ) and Σ ct, where autodiff of the formula takes five,
+    # and keeps nothing of the size of x but x − μ.
     x, scale, bias = primals
     dx, dscale, dbias = tangents
-    out, mean, variance = _by_batch(x, scale, bias, epsilon)
-    axes, narrow = tuple(range(x.ndim - 1)), lax.rsqrt(variance + epsilon)
-    unit = (x - _spread(mean, x)) * _spread(narrow, x)
-    dmean = jnp.mean(dx, axis=axes)
-    along = jnp.mean(dx * unit, axis=axes)
-    a = dscale - scale * narrow * along
+    mean, centred, variance = _centred(x)
+    narrow, count = lax.rsqrt(variance + epsilon), x.size // x.shape[-1]
+    out = centred * _spread(scale * narrow, x) + _spread(bias, x)
+    dmean = channel_sum(dx) / count
+    dvariance = 2 * channel_sum(dx, centred) / count
+    a = dscale * narrow - scale * narrow**3 * dvariance / 2
     b = dbias - scale * narrow * dmean
-    dout = dx * _spread(scale * narrow, x) + unit * _spread(a, x) + _spread(b, x)
-    return (out, mean, variance), (dout, dmean, 2 * along / narrow)
+    dout = dx * _spread(scale * narrow, x) + centred * _spread(a, x) + _spread(b, x)
+    return (out, mean, variance), (dout, dmean, dvariance)
+
+
+def _centred(x: Array) -> tuple[Array, Array, Array]:
+    """The mean of every channel, x less it, and the variance."""
+    count = x.size // x.shape[-1]
+    mean = channel_sum(x) / count
+    centred = x - _spread(mean, x)
+    return mean, centred, channel_sum(centred, centred) / count
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
