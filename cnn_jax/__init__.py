@@ -15,15 +15,23 @@ if TYPE_CHECKING:
     from cnn_jax.lowering import compiler_options
 
 __version__ = "0.1.0"
-_FLOORS = ["data", "functional", "lowering", "models", "nn", "report", "training"]
-__all__ = ["compiler_options", *_FLOORS]
+__all__ = [
+    "compiler_options",
+    "data",
+    "functional",
+    "lowering",
+    "models",
+    "nn",
+    "report",
+    "training",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FLOORS:
-        return importlib.import_module(f"{__name__}.{name}")
     if name == "compiler_options":
         return importlib.import_module(f"{__name__}.lowering").compiler_options
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

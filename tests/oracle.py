@@ -36,6 +36,31 @@ def conv(x, kernel, bias=None, *, stride, padding, dilation, groups):
     return out
 
 
+def conv_and_transposes(x, kernel, y, *, stride, padding, dilation, groups):
+    """`conv` of a batch, its x-gradient and its kernel-gradient at `y`, tap by tap."""
+    *window, group_channels, out_channels = kernel.shape
+    out, dx, dkernel = np.zeros_like(y), np.zeros_like(x), np.zeros_like(kernel)
+    for i in np.ndindex(*y.shape[1:-1]):
+        for u in np.ndindex(*window):
+            each = zip(i, u, stride, dilation, padding, strict=True)
+            at = tuple(a * s + b * d - p[0] for a, b, s, d, p in each)
+            if not all(0 <= a < n for a, n in zip(at, x.shape[1:-1], strict=True)):
+                continue
+            for g in range(groups):
+                c = slice(g * group_channels, (g + 1) * group_channels)
+                many = out_channels // groups
+                o = slice(g * many, (g + 1) * many)
+                seen, told, taps = (
+                    x[:, *at, c],
+                    y[:, *i, o],
+                    kernel[(*u, slice(None), o)],
+                )
+                out[:, *i, o] += seen @ taps
+                dx[:, *at, c] += told @ taps.T
+                dkernel[(*u, slice(None), o)] += seen.T @ told
+    return out, dx, dkernel
+
+
 def pool(kind, x, window, *, stride, padding, dilation, ceil_mode, include_pad=True):
     """Maximum, sum, average or 3-norm of each window, one at a time; no batch axes."""
     size, shape = x.shape[:-1], []

@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from cnn_jax.functional.door import Number, floating, spatial_axes, whole
-from cnn_jax.lowering import channel_sum, widen
+from cnn_jax.lowering import channel_dot, widen
 
 
 def batch_norm(
@@ -341,8 +341,8 @@ def _by_batch_jvp(epsilon, primals, tangents):
     mean, centred, variance = _centred(x)
     narrow, count = lax.rsqrt(variance + epsilon), x.size // x.shape[-1]
     out = centred * _spread(scale * narrow, x) + _spread(bias, x)
-    dmean = channel_sum(dx) / count
-    dvariance = 2 * channel_sum(dx, centred) / count
+    dmean = jnp.mean(dx, axis=tuple(range(x.ndim - 1)))
+    dvariance = 2 * channel_dot(dx, centred) / count
     a = dscale * narrow - scale * narrow**3 * dvariance / 2
     b = dbias - scale * narrow * dmean
     dout = dx * _spread(scale * narrow, x) + centred * _spread(a, x) + _spread(b, x)
@@ -351,10 +351,9 @@ def _by_batch_jvp(epsilon, primals, tangents):
 
 def _centred(x: Array) -> tuple[Array, Array, Array]:
     """The mean of every channel, x less it, and the variance."""
-    count = x.size // x.shape[-1]
-    mean = channel_sum(x) / count
+    mean = jnp.mean(x, axis=tuple(range(x.ndim - 1)))
     centred = x - _spread(mean, x)
-    return mean, centred, channel_sum(centred, centred) / count
+    return mean, centred, channel_dot(centred, centred) / (x.size // x.shape[-1])
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))

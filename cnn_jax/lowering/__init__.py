@@ -20,4 +20,4 @@ from cnn_jax.lowering.pooling import adaptive_max_pool as adaptive_max_pool
 from cnn_jax.lowering.pooling import max_pool as max_pool
 from cnn_jax.lowering.pooling import max_pool_with_indices as max_pool_with_indices
 from cnn_jax.lowering.pooling import sum_pool as sum_pool
-from cnn_jax.lowering.sums import channel_sum as channel_sum
+from cnn_jax.lowering.sums import channel_dot as channel_dot

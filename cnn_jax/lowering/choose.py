@@ -7,6 +7,7 @@ libraries know by its form.
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import NamedTuple
 
 import jax
@@ -27,12 +28,15 @@ class Method(NamedTuple):
 
 
 class Row(NamedTuple):
-    """For which convolutions, of a geometry and channels, which method is quickest."""
+    """For which convolutions, of a geometry and channels, which methods are quickest.
+
+    Where an operation has none, the table is read on.
+    """
 
     when: Callable[[Geometry, int], bool]
-    conv: str
-    input_gradient: str
-    kernel_gradient: str
+    conv: str | None = None
+    input_gradient: str | None = None
+    kernel_gradient: str | None = None
 
 
 def _transposed_input(forward: Run, y, kernel, *, geometry, precision=None):
@@ -91,32 +95,29 @@ METHODS = {
 }
 
 
-def _few_taps(geometry: Geometry, channels: int) -> bool:
-    taps = 1
-    for k in geometry.window:
-        taps *= k
-    return geometry.groups == channels == 1 and taps <= 32
-
-
 # The times are medians in ms of forward, x-gradient and kernel-gradient on two cores
-# (EPYC with AVX-512, JAX 0.10.2), with `compiler_options`: stock → ours.
+# (EPYC with AVX-512, JAX 0.10.2), with `compiler_options`: XLA's own → ours.
 ON_CPU = (
-    # 64 × 32², 32 channels, 3 × 3: 55, 57, 15 → 1.1, 0.9, 1.8.
+    # 64 × 32², 32 channels, 3 × 3: 55, 57, 15 → 1.1, 1.4, 4.6.
     Row(lambda g, c: 1 < g.groups == c, "depthwise", "depthwise", "depthwise"),
     # 32 × 16², 128 channels in 32 groups, 3 × 3: 31, 24, 2470 → 19, 12, 6.
     Row(lambda g, c: g.groups > 1, "grouped", "grouped", "grouped"),
     # 128 × 32², 1 → 6, 5 × 5: 4.1, 11, 1.6 → 1.1, 1.0, 1.0.
-    Row(_few_taps, "toeplitz", "toeplitz", "toeplitz"),
+    Row(
+        lambda g, c: c == 1 and prod(g.window) <= 32, "toeplitz", "toeplitz", "toeplitz"
+    ),
     # 128 × 5², 16 → 120, 5 × 5, one place: 0.26, 2.7, 0.31 → 0.33, 0.4, 0.23.
-    Row(
-        lambda g, c: dense.can(g) and max(g.places) == 1, "dense", "dense", "dense"
-    ),
-    # 64 × 32², 32 → 64, 1 × 1, kernel-gradient: 7.8 → 4.1; the others as stock.
-    Row(lambda g, c: dense.can(g), "direct", "direct", "dense"),
-    # 128 × 14², 6 → 16, 5 × 5, x-gradient: 3.3 → 0.9; the others as stock.
-    Row(
-        lambda g, c: c <= 6 and max(g.stride) == 1, "direct", "toeplitz", "direct"
-    ),
+    Row(lambda g, c: dense.can(g) and prod(g.places) == 1, "dense", "dense", "dense"),
+    # 64 × 32², 32 → 64, 1 × 1: 7.8 → 4.1.
+    Row(lambda g, c: dense.can(g), kernel_gradient="dense"),
+    # 128 × 14², 6 → 16, 5 × 5: 3.3 → 0.9.
+    Row(lambda g, c: c <= 6 and max(g.stride) == 1, input_gradient="toeplitz"),
+    # XLA exchanges a window that is larger than what it slides over with it, and then
+    # takes the slow way: 64 × 4², 64 → 64, 5 × 5, padded by 2: 15 → 2.1.
+    Row(lambda g, c: prod(g.window) > prod(g.size), conv="toeplitz"),
+    Row(lambda g, c: prod(g.window) > prod(g.places), input_gradient="toeplitz"),
+    # 64 × 8², 64 → 64, 3 × 3, padded by 2: 53 → 6.0.
+    Row(lambda g, c: prod(g.places) > prod(g.size), kernel_gradient="toeplitz"),
     # 16 × 16³, 16 → 32, 3 × 3 × 3: 55, 99, 59 → 13, 11, 22.
     Row(lambda g, c: volume.can(g), "volume", "volume", "volume"),
     # 64 × 32², 64 → 128, 3 × 3, stride 2, x-gradient: 40 → 16. In a loop, the
@@ -127,14 +128,12 @@ ON_CPU = (
 
 def can(geometry: Geometry, channels: int) -> list[str]:
     """The methods that can do a convolution of `channels`."""
-    return [
-        name for name, method in METHODS.items() if method.can(geometry, channels)
-    ]
+    return [name for name, method in METHODS.items() if method.can(geometry, channels)]
 
 
 def choose(operation: str, platform: str, geometry: Geometry, channels: int) -> str:
     """The method for one of `conv`, `input_gradient` and `kernel_gradient`."""
     if platform != "cpu":
         return "xla"
-    row = next(row for row in ON_CPU if row.when(geometry, channels))
-    return getattr(row, operation)
+    rows = (row for row in ON_CPU if row.when(geometry, channels))
+    return next(name for row in rows if (name := getattr(row, operation)))

@@ -125,9 +125,7 @@ def _primitive(operation: str) -> Primitive:
     def compiled():
         static = ("geometry", "method", "precision")
         options = compiler_options()
-        return jax.jit(
-            primitive.bind, static_argnames=static, compiler_options=options
-        )
+        return jax.jit(primitive.bind, static_argnames=static, compiler_options=options)
 
     primitive.def_impl(lambda *args, **how: compiled()(*args, **how))
     for platform in ("cpu", None):  # None: every other.

@@ -72,8 +72,7 @@ def kernel_gradient(
     y, near = _padded_y(y, geometry)
     y = _block(y, near, more)
     sums = [
-        sum_in_parts(_seen_by(tap, x, geometry, more), y)
-        for tap in _taps(geometry)
+        sum_in_parts(_seen_by(tap, x, geometry, more), y) for tap in _taps(geometry)
     ]
     return jnp.stack(sums).reshape(*geometry.window, 1, y.shape[-1])
 

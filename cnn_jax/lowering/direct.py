@@ -43,7 +43,7 @@ def kernel_gradient(
     geometry: Geometry,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """The kernel-gradient: `x` under the window `y`, with batch and channels swapped."""
+    """The kernel-gradient: `y` slides over `x`, batch and channels swapped."""
     axes = range(len(geometry.window))
     pads = [
         (

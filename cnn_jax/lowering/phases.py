@@ -37,7 +37,9 @@ class Phase(NamedTuple):
 def phases(geometry: Geometry) -> list[tuple[Phase, ...]]:
     """Every combination of phases, one of each axis, in the order of `interleave`."""
     axes = range(len(geometry.window))
-    per_axis = ([_phase(r, geometry, i) for r in range(geometry.stride[i])] for i in axes)
+    per_axis = (
+        [_phase(r, geometry, i) for r in range(geometry.stride[i])] for i in axes
+    )
     return list(itertools.product(*per_axis))
 
 

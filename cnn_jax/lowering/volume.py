@@ -27,9 +27,7 @@ def conv(
 ) -> jax.Array:
     """The convolution of `[batch, D, H, W, in]` with `[d, h, w, in, out]`."""
     pictures, kernels = _pictures(x, geometry), _kernels(kernel)
-    out = direct.conv(
-        pictures, kernels, geometry=_flat(geometry), precision=precision
-    )
+    out = direct.conv(pictures, kernels, geometry=_flat(geometry), precision=precision)
     return out.reshape(x.shape[0], *geometry.places, kernel.shape[-1])
 
 

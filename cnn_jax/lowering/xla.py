@@ -25,4 +25,3 @@ def conv(
         feature_group_count=geometry.groups,
         precision=precision,
     )
-

@@ -1,6 +1,6 @@
 """What a trained network says of examples, and how often it is right."""
 
-from functools import partial
+from functools import cache
 from typing import Any
 
 import jax
@@ -10,15 +10,19 @@ from flax import nnx
 from jaxtyping import Array
 
 from cnn_jax.data import Split, input_name
+from cnn_jax.lowering import compiler_options
 from cnn_jax.nn import Chain
 from cnn_jax.training.loop import cross_entropy
 from cnn_jax.training.metrics import Loss, divide, sums
 
 
-@partial(jax.jit, static_argnums=0)
-def _votes(graph: nnx.GraphDef, state: nnx.State, x: Array) -> Array:
-    net: Any = nnx.merge(graph, state)
-    return net(x)
+@cache  # Not before the first call, for it asks which device there is.
+def _compiled() -> Any:
+    def votes(graph: nnx.GraphDef, state: nnx.State, x: Array) -> Array:
+        net: Any = nnx.merge(graph, state)
+        return net(x)
+
+    return jax.jit(votes, static_argnums=0, compiler_options=compiler_options())
 
 
 def predict(net: Chain, inputs: np.ndarray, *, batch_size: int = 512) -> np.ndarray:
@@ -53,7 +57,7 @@ def predict(net: Chain, inputs: np.ndarray, *, batch_size: int = 512) -> np.ndar
     for start in range(0, len(inputs), batch_size):
         batch = inputs[start : start + batch_size]
         fill = [(0, batch_size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
-        votes = _votes(graph, state, jnp.asarray(np.pad(batch, fill)))
+        votes = _compiled()(graph, state, jnp.asarray(np.pad(batch, fill)))
         found.append(np.asarray(votes)[: len(batch)])
     return np.concatenate(found)
 

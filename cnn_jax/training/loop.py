@@ -19,6 +19,8 @@ from cnn_jax.training.optim import OptimizerName, ScheduleName
 from cnn_jax.training.optim import optimizer as named
 from cnn_jax.training.step import Augment, Recipe, State, Steps, compiled
 
+STEPS_PER_DISPATCH = 16  # As many as one may have to wait for when interrupting.
+
 cross_entropy: Loss = optax.softmax_cross_entropy_with_integer_labels
 
 
@@ -131,8 +133,9 @@ def fit(
         for epoch in range(1, config.epochs + 1):
             began = time.perf_counter()
             order, found = run.shuffled(state.key), []
-            for i in range(batches):
-                state, sums = run.train_step(state, inputs, labels, order, i)
+            for first in range(0, batches, STEPS_PER_DISPATCH):
+                last = min(first + STEPS_PER_DISPATCH, batches)
+                state, sums = run.train_steps(state, inputs, labels, order, first, last)
                 found.append(sums)
             means = _means(found)
             seconds = time.perf_counter() - began

@@ -10,6 +10,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array
 
+from cnn_jax.lowering import compiler_options
 from cnn_jax.training.metrics import Loss, Sums, sums
 
 Augment = Callable[[Array, Array], Array]
@@ -76,12 +77,36 @@ def train_step(
     return State(params, rest, opt_state, key), found
 
 
+def train_steps(
+    recipe: Recipe,
+    state: State,
+    inputs: Array,
+    labels: Array,
+    order: Array,
+    first: Array,
+    last: Array,
+) -> tuple[State, Sums]:
+    """The steps from `first` up to `last`, and their sums together.
+
+    Several in one dispatch spare the way through Python and, on a CPU, fresh memory for
+    every step.
+    """
+
+    def step(i: Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
+        state, found = train_step(recipe, carry[0], inputs, labels, order, i)
+        return state, jax.tree.map(jnp.add, carry[1], found)
+
+    one = partial(train_step, recipe, state, inputs, labels, order, first)
+    nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(one)[1])
+    return jax.lax.fori_loop(first, last, step, (state, nothing))
+
+
 class Steps(NamedTuple):
     """The compiled functions of one recipe, for one network or for many at once."""
 
     start: Callable[..., State]
     shuffled: Callable[..., Array]
-    train_step: Callable[..., tuple[State, Sums]]
+    train_steps: Callable[..., tuple[State, Sums]]
     weights: Callable[[State], list[tuple[nnx.State, nnx.State]]]
 
 
@@ -98,12 +123,13 @@ def compiled(
         own_data: Whether inputs and labels have a leading axis, one entry per network.
 
     Returns:
-        `start`, from each network's (params, rest) and a key; `shuffled`; `train_step`,
+        `start`, from each network's (params, rest) and a key; `shuffled`; `train_steps`,
         which takes over its state's buffers; and `weights`, a copy of each network's.
     """
     begin = partial(start, recipe)
     shuffle = partial(shuffled, examples=examples, batch_size=recipe.batch_size)
-    step = partial(train_step, recipe)
+    steps = partial(train_steps, recipe)
+    fast = partial(jax.jit, donate_argnums=0, compiler_options=compiler_options())
     if many is None:
 
         def begin_one(parts: Any, key: Array) -> State:
@@ -113,7 +139,7 @@ def compiled(
         return Steps(
             jax.jit(begin_one),
             jax.jit(shuffle),
-            jax.jit(step, donate_argnums=0),
+            fast(steps),
             jax.jit(lambda state: [jax.tree.map(jnp.copy, (state.params, state.rest))]),
         )
     data = 0 if own_data else None
@@ -129,6 +155,6 @@ def compiled(
     return Steps(
         jax.jit(begin_all),
         jax.jit(jax.vmap(shuffle)),
-        jax.jit(jax.vmap(step, in_axes=(0, data, data, 0, None)), donate_argnums=0),
+        fast(jax.vmap(steps, in_axes=(0, data, data, 0, None, None))),
         jax.jit(weights),
     )
