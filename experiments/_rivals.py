@@ -1,9 +1,10 @@
 """One network, written for each library whose speed is compared.
 
-A network is a list of layers. Each builder makes it in one library, and gives a function
-that trains it by one step, or by several in one dispatch.
+A network is a list of layers. Each builder makes it in one library; a runner trains it
+by one step, or by several in one dispatch.
 """
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -181,7 +182,7 @@ class _Sum(nnx.Module):
         return self.main(x) + (self.shortcut(x) if self.shortcut else x)
 
 
-def _our_layer(layer: Any, shape: tuple[int, ...], rngs: nnx.Rngs):
+def _our_layer(layer: Any, shape: tuple[int, ...], rngs: nnx.Rngs) -> Any:
     *size, channels = shape
     match layer:
         case Conv(features, window, stride, padding):
@@ -202,7 +203,8 @@ def _our_layer(layer: Any, shape: tuple[int, ...], rngs: nnx.Rngs):
         case MaxPool(window):
             return nn.MaxPool(window)
         case Mean():
-            return nn.GlobalAvgPool(spatial=len(size))
+            spatial: Any = len(size)
+            return nn.GlobalAvgPool(spatial=spatial)
         case Dense(features):
             return nn.Dense((*size, channels), features, rngs=rngs)
         case Residual():
@@ -217,7 +219,7 @@ def ours(layers: tuple, shape: tuple[int, ...], rngs: nnx.Rngs) -> nn.Chain:
     return nn.Chain(stages)
 
 
-def _flax_layer(layer: Any, shape: tuple[int, ...], rngs: nnx.Rngs):
+def _flax_layer(layer: Any, shape: tuple[int, ...], rngs: nnx.Rngs) -> Any:
     *size, channels = shape
     match layer:
         case Conv(features, window, stride, padding):
@@ -282,7 +284,7 @@ def flax_step(net: Any) -> tuple[Callable, Any]:
 # Keras, on JAX.
 
 
-def _keras_layer(keras: Any, layer: Any, x: Any):
+def _keras_layer(keras: Any, layer: Any, x: Any) -> Any:
     layers = keras.layers
     match layer:
         case Conv(features, window, stride, padding):
@@ -317,7 +319,7 @@ def _keras_layers(keras: Any, layers: tuple, x: Any):
 def keras_step(net: Net) -> tuple[Callable, Any]:
     """As `flax_step`, for the network in Keras 3 on JAX."""
     os.environ["KERAS_BACKEND"] = "jax"
-    import keras  # noqa: PLC0415
+    keras: Any = importlib.import_module("keras")
 
     x = keras.Input(net.shape)
     model = keras.Model(x, _keras_layers(keras, net.layers, x))
@@ -342,7 +344,7 @@ def keras_step(net: Net) -> tuple[Callable, Any]:
 # PyTorch.
 
 
-def _torch_layer(torch: Any, layer: Any, shape: tuple[int, ...]):
+def _torch_layer(torch: Any, layer: Any, shape: tuple[int, ...]) -> Any:
     *size, channels = shape
     axes = len(size)
     match layer:
@@ -394,7 +396,7 @@ def torch_format(torch: Any, axes: int) -> Any:
 
 def torch_step(net: Net, x: np.ndarray, labels: np.ndarray) -> Callable[[], Any]:
     """A call that trains the network in PyTorch by one step."""
-    import torch  # noqa: PLC0415
+    torch: Any = importlib.import_module("torch")
 
     layout = torch_format(torch, len(net.shape) - 1)
     model: Any = _torch_layers(torch, net.layers, net.shape)

@@ -50,11 +50,8 @@ def conv_and_transposes(x, kernel, y, *, stride, padding, dilation, groups):
                 c = slice(g * group_channels, (g + 1) * group_channels)
                 many = out_channels // groups
                 o = slice(g * many, (g + 1) * many)
-                seen, told, taps = (
-                    x[:, *at, c],
-                    y[:, *i, o],
-                    kernel[(*u, slice(None), o)],
-                )
+                seen, told = x[:, *at, c], y[:, *i, o]
+                taps = kernel[(*u, slice(None), o)]
                 out[:, *i, o] += seen @ taps
                 dx[:, *at, c] += told @ taps.T
                 dkernel[(*u, slice(None), o)] += seen.T @ told

@@ -36,9 +36,9 @@ class Phase(NamedTuple):
 
 def phases(geometry: Geometry) -> list[tuple[Phase, ...]]:
     """Every combination of phases, one of each axis, in the order of `interleave`."""
-    axes = range(len(geometry.window))
     per_axis = (
-        [_phase(r, geometry, i) for r in range(geometry.stride[i])] for i in axes
+        [_phase(r, geometry, axis) for r in range(stride)]
+        for axis, stride in enumerate(geometry.stride)
     )
     return list(itertools.product(*per_axis))
 

@@ -79,4 +79,10 @@ def _kernels(kernel: jax.Array) -> jax.Array:
 
 
 def _flat(geometry: Geometry) -> Geometry:
-    return Geometry(*(part[1:] for part in geometry[:5]))
+    return Geometry(
+        geometry.size[1:],
+        geometry.window[1:],
+        geometry.stride[1:],
+        geometry.pads[1:],
+        geometry.dilation[1:],
+    )

@@ -123,8 +123,9 @@ def compiled(
         own_data: Whether inputs and labels have a leading axis, one entry per network.
 
     Returns:
-        `start`, from each network's (params, rest) and a key; `shuffled`; `train_steps`,
-        which takes over its state's buffers; and `weights`, a copy of each network's.
+        `start`, from each network's (params, rest) and a key; `shuffled`;
+        `train_steps`, which takes over its state's buffers; and `weights`, a copy of
+        each network's.
     """
     begin = partial(start, recipe)
     shuffle = partial(shuffled, examples=examples, batch_size=recipe.batch_size)

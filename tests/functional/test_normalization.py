@@ -106,9 +106,8 @@ def test_the_gradient_of_batch_norm_sums_over_its_input_once(x, affine):
     ct = re.search(r"%(ct[\w.]*) = ", entry)[1]
     inputs = re.findall(rf"%(\S+) = f32\[{shape}\]\S* parameter", entry)
     steps = re.findall(r"= f32\[([\d,]*)\]\S* (?:fusion|reduce)\((.*?)\), ", entry)
-    sums = [
-        operands for out, operands in steps if f"%{ct}" in operands and out != shape
-    ]
+    of_ct = [(out, operands) for out, operands in steps if f"%{ct}" in operands]
+    sums = [operands for out, operands in of_ct if out != shape]
     passes = [operands for out, operands in steps if out == shape]
     reads = [any(f"%{name}" in s for name in inputs if name != ct) for s in sums]
     assert sorted(reads) == [False, True]

@@ -123,10 +123,8 @@ def test_every_row_of_the_table_is_reached():
     ],
 )
 def test_a_method_that_cannot_is_refused_with_those_that_can(method, change, able):
-    x, kernel = (
-        jnp.ones((2, 7, 8, 4)),
-        jnp.ones((3, 2, 4 // change.get("groups", 1), 4)),
-    )
+    inside = 4 // change.get("groups", 1)
+    x, kernel = jnp.ones((2, 7, 8, 4)), jnp.ones((3, 2, inside, 4))
     with pytest.raises(ValueError, match=f"`method` is {method!r}.*{able}"):
         F.conv(x, kernel, **change, method=method)
 
