@@ -1,5 +1,6 @@
 """Figures and pages: numbers in, something to look at out."""
 
+from cnn_jax.report.figures import bars as bars
 from cnn_jax.report.figures import confusion as confusion
 from cnn_jax.report.figures import curves as curves
 from cnn_jax.report.figures import numbers as numbers

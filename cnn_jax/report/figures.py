@@ -158,6 +158,42 @@ def _lines(ax: "matplotlib.axes.Axes", lines: Mapping[str, Line]) -> None:
     ax.tick_params(labelsize=7)
 
 
+def bars(
+    labels: Sequence[str], values: Mapping[str, Sequence[float]], *, xlabel: str
+) -> "matplotlib.figure.Figure":
+    """Ratios as bars on a logarithmic axis with a line at 1, grouped by label.
+
+    Args:
+        labels: Of the groups, from the top.
+        values: One series per name, as long as `labels`.
+        xlabel: Under the axis.
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: If a series is not as long as `labels`.
+    """
+    for name, series in values.items():
+        if len(series) != len(labels):
+            raise ValueError(
+                f"`values[{name!r}]` has {len(series)} values, but there are "
+                f"{len(labels)} labels."
+            )
+    height = 0.8 + 0.2 * len(labels) * (len(values) + 1)
+    figure, ((ax,),) = _figure(1, 1, 7, height)
+    width = 1 / (len(values) + 1)
+    for i, (name, series) in enumerate(values.items()):
+        ax.barh(np.arange(len(labels)) + i * width, series, width, label=name)
+    ax.set_yticks(np.arange(len(labels)) + (len(values) - 1) * width / 2, labels)
+    ax.invert_yaxis()
+    ax.set_xscale("log")
+    ax.axvline(1, color="black", linewidth=1)
+    ax.set_xlabel(xlabel)
+    ax.legend(fontsize="small")
+    return figure
+
+
 def confusion(counts: np.ndarray, classes: Sequence[str]) -> "matplotlib.figure.Figure":
     """How often each class (rows) was taken for each (columns).
 
