@@ -430,9 +430,11 @@ def _show(page: report.Page, title: str, found: dict[str, Times]) -> None:
     ]
     page.table(["", "ms", "all rounds", *others], rows)
     page.text(
-        f"Milliseconds of {first}, the median; under each rival, the time of {first} over its own, both by the "
-        "matrix product of the same round: below 1, this library is quicker. y, dx "
-        "and dk are forward, input and kernel gradient; * was held out."
+        f"Milliseconds of {first}, the median; under each rival, the time of {first} "
+        "over its own, both by the matrix product of the same round: below 1, this "
+        "library is quicker."
+        + " y, dx and dk are forward, input and kernel gradient; * was held out."
+        * (title == "Single operations")
     )
     if title != "Single operations":
         ratios = {
@@ -473,8 +475,8 @@ def starts(config: Config, page: report.Page) -> dict[str, Times]:
     """From the start of a process to its first step, twice, and its peak of memory."""
     page.section("Start and memory")
     found, rows = {}, []
-    for name in QUICK if config.quick else NETS:
-        for rival in _rivals(config):
+    for name in QUICK if config.quick else [*QUICK, "ResNet-18"]:
+        for rival in filter(installed, ("cnn_jax", "Flax", "PyTorch")):
             with tempfile.TemporaryDirectory() as cache:
                 cold, warm = (_fresh_process(name, rival, cache) for _ in range(2))
             found[f"{name}, {rival}"] = {
