@@ -436,9 +436,9 @@ def torch_step(net: Net, x: np.ndarray, labels: np.ndarray) -> Callable[[], Any]
 
 OPTIONS: dict[str, Callable[[], dict[str, str]]] = {
     "cnn_jax": cnn_jax.compiler_options,
-    "plain jit": dict,
+    "plain": dict,
     "Flax": dict,
-    "Flax, no YNN": cnn_jax.compiler_options,
+    "Flax−YNN": cnn_jax.compiler_options,
     "Keras": dict,
 }
 
@@ -447,7 +447,7 @@ def jax_step(rival: str, net: Net) -> tuple[Callable, Any]:
     """The step of a library on JAX, and its first state."""
     if rival == "Keras":
         return keras_step(net)
-    build = ours if rival in ("cnn_jax", "plain jit") else flax
+    build = ours if rival in ("cnn_jax", "plain") else flax
     return flax_step(build(net.layers, net.shape, nnx.Rngs(0)))
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cnn_jax import compiler_options
 from cnn_jax.training import Record, hardware
 
 
@@ -43,6 +45,11 @@ def watched(
             progress.update(task, completed=record.epoch, now=now)
             yield record
         progress.update(task, total=progress.tasks[task].completed)
+
+
+def compiled(function: Callable) -> Callable:
+    """`function`, compiled with what XLA should be told on this device."""
+    return jax.jit(function, compiler_options=compiler_options())
 
 
 def footer(began: float) -> str:

@@ -6,8 +6,8 @@
 
 Everything is measured side by side in one run: after warm-up the rivals take turns, and
 each time is also divided by that of a matrix product in the same round, for the speed
-of a machine drifts. `cnn_jax` is jit-compiled with `cnn_jax.compiler_options()`, "plain
-jit" is the same without, and "no YNN" a stock rival with them. Rivals that are not
+of a machine drifts. `cnn_jax` is jit-compiled with `cnn_jax.compiler_options()`, while
+"plain" is the same without, and "−YNN" is a stock rival with them. Rivals that are not
 installed are left out.
 
 Expected on 2 CPU cores: no operation slower than XLA's own, train steps in a loop
@@ -31,23 +31,28 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from flax import nnx
 from jax import lax
 
 import cnn_jax
 import cnn_jax.functional as F
-from cnn_jax import report, training
+from cnn_jax import data, report, training
+from cnn_jax.training import step
 from experiments._rivals import (
     NETS,
     QUICK,
+    batch_of,
     gpu_nets,
     images_per_second,
     jitted_step,
+    ours,
     runner,
     torch_format,
 )
 from experiments._shared import footer, start
 
-Part = Literal["ops", "nets", "scan", "compile", "start"]
+Part = Literal["ops", "nets", "scan", "fit", "compile", "start"]
 Times = dict[str, list[float]]
 
 
@@ -56,8 +61,9 @@ class Config:
     """What to measure.
 
     Args:
-        only: Single operations, train steps, the same ten to a dispatch, compile times,
-            or from the start of a process to its first step with its peak of memory.
+        only: Single operations, train steps, the same ten to a dispatch, the training
+            loop, compile times, or from the start of a process to its first step with
+            its peak of memory.
         quick: A few shapes and nets, and few rounds.
         rounds: How often the rivals take turns.
         backend: A CPU's operations and nets, or a GPU's nets.
@@ -66,7 +72,7 @@ class Config:
         child: What a fresh process is started for; not for you.
     """
 
-    only: tuple[Part, ...] = ("ops", "nets", "scan", "compile", "start")
+    only: tuple[Part, ...] = ("ops", "nets", "scan", "fit", "compile", "start")
     quick: bool = False
     rounds: int = 7
     backend: Literal["cpu", "gpu"] = "cpu"
@@ -182,6 +188,7 @@ def _cpu_parts(config: Config) -> dict[str, Callable]:
         "ops": operations,
         "nets": train_steps,
         "scan": ten_steps,
+        "fit": training_loop,
         "compile": compile_times,
         "start": starts,
     }
@@ -219,6 +226,12 @@ def ratio(times: Times, name: str, other: str) -> float:
     """The median of one rival over another's, each by the product of its round."""
     own, others, product = (np.asarray(times[key]) for key in (name, other, "product"))
     return float(np.median(own / product) / np.median(others / product))
+
+
+def _spread(series: list[float]) -> float:
+    """Half the range between the quartiles, over the median."""
+    low, middle, high = np.quantile(series, [0.25, 0.5, 0.75])
+    return float((high - low) / 2 / middle)
 
 
 def geometric_mean(ratios: list[float]) -> float:
@@ -326,9 +339,9 @@ def operations(config: Config, page: report.Page) -> dict[str, Times]:
     for op in OPS[:: 9 if config.quick else 1]:
         calls = {
             "cnn_jax": _jax_calls(_ours, op, fast),
-            "plain jit": _jax_calls(_ours, op, {}),
+            "plain": _jax_calls(_ours, op, {}),
             "XLA": _jax_calls(_xla, op, {}),
-            "XLA, no YNN": _jax_calls(_xla, op, fast),
+            "XLA−YNN": _jax_calls(_xla, op, fast),
         }
         if installed("PyTorch"):
             calls["PyTorch"] = _torch_calls(op)
@@ -376,7 +389,7 @@ def _show_means(page: report.Page, found: dict[str, Times]) -> None:
 
 
 def _rivals(config: Config, *, scan: bool = False) -> list[str]:
-    every = ["cnn_jax", "Flax, no YNN", "Flax", "plain jit", "Keras"]
+    every = ["cnn_jax", "Flax−YNN", "Flax", "plain", "Keras"]
     if scan:
         return every[:2]
     return [rival for rival in [*every, "PyTorch"] if installed(rival)]
@@ -423,16 +436,16 @@ def _show(page: report.Page, title: str, found: dict[str, Times]) -> None:
         [
             row,
             f"{np.median(times[first]) * 1e3:.1f}",
-            f"{np.min(times[first]) * 1e3:.1f}–{np.max(times[first]) * 1e3:.1f}",
+            f"{_spread(times[first]):.0%}",
             *(f"{ratio(times, first, other):.2f}" for other in others),
         ]
         for row, times in found.items()
     ]
-    page.table(["", "ms", "all rounds", *others], rows)
+    page.table(["", "ms", "±", *others], rows)
     page.text(
-        f"Milliseconds of {first}, the median; under each rival, the time of {first} "
-        "over its own, both by the matrix product of the same round: below 1, this "
-        "library is quicker."
+        f"Milliseconds of {first}, the median, and half the range of quartiles; under "
+        f"each rival, the time of {first} over its own, both by the matrix product of "
+        "the same round: below 1, this library is quicker."
         + " y, dx and dk are forward, input and kernel gradient; * was held out."
         * (title == "Single operations")
     )
@@ -448,6 +461,60 @@ def _show(page: report.Page, title: str, found: dict[str, Times]) -> None:
         )
 
 
+def training_loop(config: Config, page: report.Page) -> dict[str, Times]:
+    """`training.fit`: the share of an epoch outside of its steps; five nets at once."""
+    page.section("The training loop")
+    net, many = NETS["LeNet-5"], 50
+    x, labels = batch_of(net._replace(batch=net.batch * many))
+    split = {"image": x, "label": labels}
+    examples = data.Dataset(split, split, tuple("0123456789"))
+    fitted = training.Config(epochs=3, batch_size=net.batch, optimizer="momentum")
+    nets = [ours(net.layers, net.shape, nnx.Rngs(seed)) for seed in range(5)]
+
+    def epoch(one: Any) -> float:
+        records = training.fit(one, examples, fitted)
+        next(records)  # Compiled by then.
+        began = time.perf_counter()
+        for _ in records:
+            pass
+        return (time.perf_counter() - began) / 2
+
+    steps_alone = _epoch_of_steps(nets[0], examples, fitted)
+    times: Times = {"one": [], "steps alone": [], "five at once": []}
+    for _ in range(config.rounds):
+        times["one"].append(epoch(nets[0]))
+        times["steps alone"].append(_seconds(steps_alone, 2))
+        times["five at once"].append(epoch(nets))
+    one, alone, five = (np.median(series) for series in times.values())
+    page.text(
+        f"LeNet-5, {many} steps of {net.batch}: an epoch takes {one * 1e3:.0f} ms, of "
+        f"which {max(0, 1 - alone / one):.1%} are not its compiled steps. Five nets at "
+        f"once take {five / (5 * one):.2f} times as long as one after another."
+    )
+    return {"LeNet-5": times}
+
+
+def _epoch_of_steps(net: Any, examples: data.Dataset, config: training.Config):
+    """The compiled steps of one epoch, without the loop around them."""
+    graph, params, rest = nnx.split(net, nnx.Param, ...)
+    rows = len(examples.train["label"])
+    optimizer = optax.sgd(config.learning_rate, momentum=0.9, nesterov=True)
+    loss = training.cross_entropy
+    recipe = step.Recipe(graph, loss, optimizer, config.batch_size, None)
+    run = step.compiled(recipe, examples=rows, many=None, own_data=False)
+    state = run.start([(params, rest)], jax.random.key(0))
+    order = run.shuffled(state.key)
+    arrays = jnp.asarray(examples.train["image"]), jnp.asarray(examples.train["label"])
+
+    def epoch() -> None:
+        nonlocal state
+        last = rows // config.batch_size
+        state, sums = run.train_steps(state, *arrays, order, 0, last)
+        jax.block_until_ready(sums)
+
+    return epoch
+
+
 # (d), (e) and (f) Compiling, starting and memory.
 
 
@@ -457,7 +524,7 @@ def compile_times(config: Config, page: report.Page) -> dict[str, Times]:
     found, rows = {}, []
     for name in QUICK if config.quick else NETS:
         found[name] = {}
-        for rival in ("cnn_jax", "Flax", "Flax, no YNN"):
+        for rival in ("cnn_jax", "Flax", "Flax−YNN"):
             jitted, arguments = jitted_step(rival, NETS[name])
             began = time.perf_counter()
             jitted.lower(*arguments).compile()
@@ -466,7 +533,7 @@ def compile_times(config: Config, page: report.Page) -> dict[str, Times]:
         own, *others = (seconds for (seconds,) in found[name].values())
         ratios = (f"{own / other:.2f}" for other in others)
         rows.append([name, f"{own:.1f}", *ratios])
-    page.table(["", "cnn_jax, s", "over Flax", "over Flax, no YNN"], rows)
+    page.table(["", "cnn_jax, s", "over Flax", "over Flax−YNN"], rows)
     page.text("With tracing the step; nothing cached.")
     return found
 

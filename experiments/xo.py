@@ -28,7 +28,7 @@ import cnn_jax.functional as F
 from cnn_jax import data, nn, report, training
 from cnn_jax.models import xo_net
 from cnn_jax.training import checkpoint
-from experiments._shared import footer, start, watched
+from experiments._shared import compiled, footer, start, watched
 
 METHODS = ("one exemplar", "ideal exemplar", "nearest of all", "network")
 EXEMPLARS = 10  # Pairs that are tried, for one may be lucky.
@@ -133,7 +133,6 @@ def letters() -> tuple[np.ndarray, np.ndarray]:
     return x, o
 
 
-@jax.jit
 def arithmetic(x: jax.Array, o: jax.Array) -> dict[str, jax.Array]:
     """Everything that section 1 computes."""
     features = [jnp.asarray(feature) for feature in FEATURES.values()]
@@ -154,7 +153,7 @@ def arithmetic(x: jax.Array, o: jax.Array) -> dict[str, jax.Array]:
 def worked_arithmetic(page: report.Page) -> dict[str, np.ndarray]:
     """Matching, convolution, pooling, rectifying and voting with numbers to check."""
     x, o = letters()
-    found = jax.device_get(arithmetic(jnp.asarray(x), jnp.asarray(o)))
+    found = jax.device_get(compiled(arithmetic)(jnp.asarray(x), jnp.asarray(o)))
     page.section("1. The arithmetic, number by number")
     matching(page, x, found)
     page.text(
@@ -464,7 +463,6 @@ def journey(page: report.Page, net: nn.Chain, images: np.ndarray) -> None:
     """Follows an X and an O through every layer to the vote."""
     page.section("5. Two pictures on their way")
 
-    @jax.jit
     def every_cut(x: jax.Array) -> list[jax.Array]:
         found, done = [x], None
         for name in net.names:
@@ -472,7 +470,7 @@ def journey(page: report.Page, net: nn.Chain, images: np.ndarray) -> None:
             done = name
         return found[1:]
 
-    *maps_of_each, votes = jax.device_get(every_cut(jnp.asarray(images)))
+    *maps_of_each, votes = jax.device_get(compiled(every_cut)(jnp.asarray(images)))
     shown, titles = [[image[..., 0]] for image in images], []
     rows, letters = [], "XO"
     for name, maps in zip(net.names, maps_of_each, strict=False):
@@ -568,9 +566,9 @@ def _both_ways(config: Config) -> Found:
         votes = nnx.merge(graph, unravel(weights))(jnp.asarray(examples["image"]))
         return training.cross_entropy(votes, jnp.asarray(examples["label"])).mean()
 
-    sweep = jax.jit(lambda w: training.nudge(error, w, NUDGE))
-    slope = jax.jit(lambda w: training.difference_gradient(error, w, 1e-2))
-    gradient, measure = jax.jit(jax.grad(error)), jax.jit(error)
+    sweep = compiled(lambda w: training.nudge(error, w, NUDGE))
+    slope = compiled(lambda w: training.difference_gradient(error, w, 1e-2))
+    gradient, measure = compiled(jax.grad(error)), compiled(error)
     descend = lambda w: w - RATE * gradient(w)  # noqa: E731
     return Found(
         weights=weights.size,

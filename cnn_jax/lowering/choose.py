@@ -110,6 +110,8 @@ ON_CPU = (
     Row(lambda g, c: dense.can(g) and prod(g.places) == 1, "dense", "dense", "dense"),
     # 64 × 32², 32 → 64, 1 × 1: 7.8 → 4.1.
     Row(lambda g, c: dense.can(g), kernel_gradient="dense"),
+    # 32 × 8000, 1 → 64, 80 taps, stride 4: 14, and 22 by phases.
+    Row(lambda g, c: c == len(g.window) == 1 < g.stride[0], input_gradient="xla"),
     # 128 × 14², 6 → 16, 5 × 5: 3.3 → 0.9.
     Row(lambda g, c: c <= 6 and max(g.stride) == 1, input_gradient="toeplitz"),
     # XLA exchanges a window that is larger than what it slides over with it, and then

@@ -7,11 +7,8 @@ place, each copy a step further on:
     T[u + p, p] = kernel[u]    for taps u < k and places p < t
 
 It multiplies more zeros than the direct sum, but moves and copies less, which wins
-where there are few channels. With t = 1 there are no zeros, and a tile is a patch:
-im2col.
-
-The product stays a product under `vmap`, so that many networks train at once without
-the grouped convolution that XLA makes of a batched kernel.
+where there are few channels, and where XLA takes a slow way. With t = 1 there are no
+zeros, and a tile is a patch: im2col.
 """
 
 import itertools

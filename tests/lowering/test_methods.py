@@ -99,9 +99,10 @@ def test_the_table_names_methods_that_can(rng):
 def test_every_row_of_the_table_is_reached():
     wide = Geometry((4, 5), (5, 6), (1, 1), ((3, 3), (3, 3)), (1, 1))
     small = Geometry((8, 9), (5, 6), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    long = Geometry((90,), (40,), (4,), ((0, 0),), (1,))
     geometries = [
         (one._replace(groups=groups), channels)
-        for one in (*CASES.values(), wide, small)
+        for one in (*CASES.values(), wide, small, long)
         for groups, channels in ((1, 1), (1, 3), (1, 12), (2, 6), (6, 6))
     ]
     reached = {
