@@ -1,5 +1,7 @@
 """What XLA should be told for convolutional networks, without touching the process."""
 
+from functools import cache
+
 import jax
 
 # XLA on a CPU hands operations over to the YNNPACK library, whose convolutions of
@@ -21,7 +23,7 @@ def compiler_options(backend: str | None = None) -> dict[str, str]:
         backend: `"cpu"`, `"gpu"` or `"tpu"`; by default the one that JAX uses.
 
     Returns:
-        Options by name; none but on a CPU.
+        Options by name that this version of XLA knows; none but on a CPU.
 
     Raises:
         ValueError: If there is no such backend.
@@ -38,4 +40,16 @@ def compiler_options(backend: str | None = None) -> dict[str, str]:
     known = ("cpu", "gpu", "cuda", "rocm", "tpu")
     if backend not in known:
         raise ValueError(f"`backend` is {backend!r}, but must be one of {known}.")
-    return dict(_ON_CPU) if backend == "cpu" else {}
+    if backend != "cpu":
+        return {}
+    return {name: value for name, value in _ON_CPU.items() if _known(name, value)}
+
+
+@cache
+def _known(name: str, value: str) -> bool:
+    """Whether this version of XLA has an option: an experimental one may go again."""
+    try:
+        jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True

@@ -48,6 +48,7 @@ def test_shapes_are_followed(name):
     assert _rivals.shape_after(net.layers, net.shape) == (10,)
 
 
+@pytest.mark.full
 def test_a_loop_is_as_many_steps():
     step, state = _rivals.flax_step(
         _rivals.ours(SMALL.layers, SMALL.shape, nnx.Rngs(0))
@@ -72,7 +73,7 @@ def test_ratios_are_freed_of_drift():
 def test_everyone_takes_turns(monkeypatch):
     turns = []
     rivals = {name: lambda name=name: turns.append(name) for name in "ab"}
-    monkeypatch.setattr(speed, "_seconds", lambda call, repeats: [call(), 1.0][1])
+    monkeypatch.setattr(speed, "_seconds", lambda call, repeats: [call(), 0.5][1])
     times = speed.take_turns(rivals, 2)
     assert turns == list("ab") + 2 * list("aabb")
     assert {name: len(series) for name, series in times.items()} == dict(

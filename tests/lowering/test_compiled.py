@@ -106,7 +106,7 @@ def faults(text):
     }
 
 
-@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.full), 3])
 @pytest.mark.parametrize("name", NETS)
 def test_a_train_step_is_in_the_form_that_a_cpu_is_quick_at(name, steps):
     text = compiled_text(NETS[name], steps)

@@ -9,6 +9,7 @@ import pytest
 import cnn_jax
 import cnn_jax.functional as F
 from cnn_jax import lowering
+from cnn_jax.lowering import compiler
 from cnn_jax.lowering.choose import ON_CPU, choose
 from cnn_jax.lowering.geometry import Geometry
 from tests import oracle
@@ -135,3 +136,9 @@ def test_options_are_for_a_cpu_alone():
     assert cnn_jax.compiler_options("gpu") == cnn_jax.compiler_options("tpu") == {}
     with pytest.raises(ValueError, match="`backend` is 'abacus'.*cpu"):
         cnn_jax.compiler_options("abacus")
+
+
+def test_an_option_that_is_not_known_is_left_out(monkeypatch):
+    monkeypatch.setitem(compiler._ON_CPU, "xla_cpu_not_yet", "true")
+    assert "xla_cpu_not_yet" in compiler._ON_CPU
+    assert "xla_cpu_not_yet" not in cnn_jax.compiler_options("cpu")
