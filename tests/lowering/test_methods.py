@@ -31,8 +31,12 @@ CASES = {
         (5, 6, 4), (2, 3, 2), (2, 1, 3), ((1, 0), (0, 2), (1, 1)), (1, 2, 1)
     ),
 }
+# The first two are asked much the same through `F.conv`.
+MARKS = {"xla": pytest.mark.full, "toeplitz": pytest.mark.full}
 ABLE = [
-    pytest.param(name, case, groups, id=f"{name}-{case}-{groups}")
+    pytest.param(
+        name, case, groups, id=f"{name}-{case}-{groups}", marks=MARKS.get(name, ())
+    )
     for name, method in lowering.METHODS.items()
     for case, geometry in CASES.items()
     for groups in (1, 2, 6)
