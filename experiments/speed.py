@@ -10,8 +10,9 @@ of a machine drifts. `cnn_jax` is jit-compiled with `cnn_jax.compiler_options()`
 "plain" is the same without, and "−YNN" is a stock rival with them. Rivals that are not
 installed are left out.
 
-Expected on 2 CPU cores: no operation slower than XLA's own, train steps in a loop
-between 0.8 and 1.4 times PyTorch's time. Half an hour; `--quick` two minutes.
+Expected on 2 CPU cores: hardly an operation slower than XLA's own, train steps between
+0.9 and 2.4 times PyTorch's time, and in a loop between 0.6 and 1.8 times. Half an hour;
+`--quick` some minutes.
 """
 
 import importlib.util
