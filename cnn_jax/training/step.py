@@ -92,12 +92,14 @@ def train_steps(
     every step.
     """
 
+    one = jax.jit(partial(train_step, recipe))  # So that it is traced once.
+
     def step(i: Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
-        state, found = train_step(recipe, carry[0], inputs, labels, order, i)
+        state, found = one(carry[0], inputs, labels, order, i)
         return state, jax.tree.map(jnp.add, carry[1], found)
 
-    one = partial(train_step, recipe, state, inputs, labels, order, first)
-    nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(one)[1])
+    _, found = jax.eval_shape(one, state, inputs, labels, order, first)
+    nothing = jax.tree.map(jnp.zeros_like, found)
     return jax.lax.fori_loop(first, last, step, (state, nothing))
 
 

@@ -110,6 +110,7 @@ def test_the_gradient_of_batch_norm_sums_over_its_input_once(x, affine):
     sums = [operands for out, operands in of_ct if out != shape]
     passes = [operands for out, operands in steps if out == shape]
     reads = [any(f"%{name}" in s for name in inputs if name != ct) for s in sums]
+    assert len(of_ct) == 3
     assert sorted(reads) == [False, True]
     assert len(passes) == 1
 

@@ -224,11 +224,9 @@ def test_equal_networks_share_one_trace(small):
         return training.cross_entropy(votes, labels)
 
     config = training.Config(3, batch_size=5)
-    counts = []
     for seed in (0, 1):
         assert len(list(training.fit(mlp(seed), small, config, loss=loss))) == 3
-        counts.append(len(traced))
-    assert counts[0] == counts[1] > 0
+    assert len(traced) == 1
 
 
 def test_augmentation_is_applied_to_inputs_in_training(small):
