@@ -273,6 +273,13 @@ def flax(layers: tuple, shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Sequentia
 OPTIMIZER = optax.sgd(0.01, momentum=0.9)
 
 
+def _descend(loss: Callable, params: Any, opt_state: Any) -> tuple[Any, jax.Array]:
+    """The next state, and the loss before it; `loss` also gives what it changed."""
+    (found, rest), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+    updates, opt_state = OPTIMIZER.update(gradient, opt_state, params)
+    return (optax.apply_updates(params, updates), rest, opt_state), found
+
+
 def flax_step(net: Any, *, dtype: Any = jnp.float32) -> tuple[Callable, Any]:
     """A pure step over (params, rest, optimizer's state), and the first state.
 
@@ -290,9 +297,7 @@ def flax_step(net: Any, *, dtype: Any = jnp.float32) -> tuple[Callable, Any]:
             errors = optax.softmax_cross_entropy_with_integer_labels(votes, labels)
             return errors.mean(), nnx.split(net, nnx.Param, ...)[2]
 
-        (found, rest), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-        updates, opt_state = OPTIMIZER.update(gradient, opt_state, params)
-        return (optax.apply_updates(params, updates), rest, opt_state), found
+        return _descend(loss, params, opt_state)
 
     return step, (params, rest, OPTIMIZER.init(params))
 
@@ -350,9 +355,7 @@ def keras_step(net: Net) -> tuple[Callable, Any]:
             errors = optax.softmax_cross_entropy_with_integer_labels(votes, labels)
             return errors.mean(), now
 
-        (found, rest), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-        updates, opt_state = OPTIMIZER.update(gradient, opt_state, params)
-        return (optax.apply_updates(params, updates), rest, opt_state), found
+        return _descend(loss, params, opt_state)
 
     return step, (params, rest, OPTIMIZER.init(params))
 

@@ -161,7 +161,7 @@ def _lines(ax: "matplotlib.axes.Axes", lines: Mapping[str, Line]) -> None:
 def bars(
     labels: Sequence[str], values: Mapping[str, Sequence[float]], *, xlabel: str
 ) -> "matplotlib.figure.Figure":
-    """Ratios as bars on a logarithmic axis with a line at 1, grouped by label.
+    """Ratios as bars from 1 on a logarithmic axis, grouped by label.
 
     Args:
         labels: Of the groups, from the top.
@@ -184,10 +184,13 @@ def bars(
     figure, ((ax,),) = _figure(1, 1, 7, height)
     width = 1 / (len(values) + 1)
     for i, (name, series) in enumerate(values.items()):
-        ax.barh(np.arange(len(labels)) + i * width, series, width, label=name)
+        length = np.asarray(series) - 1
+        ax.barh(np.arange(len(labels)) + i * width, length, width, left=1, label=name)
     ax.set_yticks(np.arange(len(labels)) + (len(values) - 1) * width / 2, labels)
     ax.invert_yaxis()
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("{x:g}")
     ax.axvline(1, color="black", linewidth=1)
     ax.set_xlabel(xlabel)
     ax.legend(fontsize="small")

@@ -91,7 +91,6 @@ def train_steps(
     Several in one dispatch spare the way through Python and, on a CPU, fresh memory for
     every step.
     """
-
     one = jax.jit(partial(train_step, recipe))  # So that it is traced once.
 
     def step(i: Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:

@@ -1,4 +1,3 @@
-import collections
 import functools
 
 import jax
@@ -70,10 +69,8 @@ def test_every_method_agrees_with_the_definition(rng, name, case, groups):
         assert_close(got, right)
 
 
-def test_every_method_is_tried_on_several_cases():
-    tried = collections.Counter(param.values[0] for param in ABLE)
-    assert tried.keys() == lowering.METHODS.keys()
-    assert min(tried.values()) >= 1
+def test_every_method_is_tried():
+    assert {param.values[0] for param in ABLE} == lowering.METHODS.keys()
 
 
 @pytest.mark.parametrize("batch", [0, 1, 5, 11, 16])
