@@ -26,14 +26,16 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from flax.linen import max_pool as flax_max_pool
 from jax import lax
 
 import cnn_jax
@@ -53,7 +55,7 @@ from experiments._rivals import (
 )
 from experiments._shared import footer, start
 
-Part = Literal["ops", "nets", "scan", "fit", "compile", "start"]
+Part = Literal["ops", "pools", "nets", "scan", "fit", "compile", "start"]
 Times = dict[str, list[float]]
 
 
@@ -62,9 +64,9 @@ class Config:
     """What to measure.
 
     Args:
-        only: Single operations, train steps, the same ten to a dispatch, the training
-            loop, compile times, or from the start of a process to its first step with
-            its peak of memory.
+        only: Single convolutions, max pools, train steps, the same ten to a dispatch,
+            the training loop, compile times, or from the start of a process to its
+            first step with its peak of memory.
         quick: A few shapes and nets, and few rounds.
         rounds: How often the rivals take turns.
         backend: A CPU's operations and nets, or a GPU's nets.
@@ -73,7 +75,7 @@ class Config:
         child: What a fresh process is started for; not for you.
     """
 
-    only: tuple[Part, ...] = ("ops", "nets", "scan", "fit", "compile", "start")
+    only: tuple[Part, ...] = get_args(Part)
     quick: bool = False
     rounds: int = 7
     backend: Literal["cpu", "gpu"] = "cpu"
@@ -187,6 +189,7 @@ def run(config: Config) -> Result:
 def _cpu_parts(config: Config) -> dict[str, Callable]:
     every = {
         "ops": operations,
+        "pools": pools,
         "nets": train_steps,
         "scan": ten_steps,
         "fit": training_loop,
@@ -387,6 +390,48 @@ def _show_means(page: report.Page, found: dict[str, Times]) -> None:
     )
 
 
+def pools(config: Config, page: report.Page) -> dict[str, Times]:
+    """Max pooling of 128 maps of 32 × 32 places, 32 channels: forward, and with dx."""
+    x = jnp.asarray(_arrays(Op(128, (32, 32), 32, 1, (1, 1)))[0])
+    found = {}
+    for window, stride in ((2, 2), (3, 2), (3, 1)):
+        size = (window, window)
+        calls: dict[str, Any] = {
+            "cnn_jax": partial(F.max_pool, window=size, stride=stride),
+            "Flax": partial(flax_max_pool, window_shape=size, strides=(stride,) * 2),
+        }
+        forward, both = {}, {}
+        for name, pool in calls.items():
+            forward[name] = _ready(pool, x)
+            both[name] = _ready(jax.grad(lambda x, f=pool: f(x).sum()), x)
+        if installed("PyTorch"):
+            forward["PyTorch"], both["PyTorch"] = _torch_pools(x, window, stride)
+        label = f"{window}² s{stride}"
+        found[f"{label} y"] = take_turns(forward, config.rounds)
+        found[f"{label} dx"] = take_turns(both, config.rounds)
+    _show(page, "Max pooling", found)
+    return found
+
+
+def _ready(function: Callable, x: jax.Array) -> Callable[[], Any]:
+    compiled = jax.jit(function, compiler_options=cnn_jax.compiler_options())
+    compiled = compiled.lower(x).compile()
+    return lambda: compiled(x).block_until_ready()
+
+
+def _torch_pools(x: jax.Array, window: int, stride: int) -> list[Callable[[], Any]]:
+    torch: Any = importlib.import_module("torch")
+    there = torch.from_numpy(np.moveaxis(np.asarray(x), -1, 1).copy())
+    there = there.contiguous(memory_format=torch_format(torch, 2)).requires_grad_()
+    pool = partial(torch.nn.functional.max_pool2d, there, window, stride)
+
+    def forward() -> Any:
+        with torch.no_grad():
+            return pool()
+
+    return [forward, lambda: torch.autograd.grad(pool().sum(), there)]
+
+
 # (b) and (c) Train steps.
 
 
@@ -450,8 +495,9 @@ def _show(page: report.Page, title: str, found: dict[str, Times]) -> None:
         "the same round: below 1, this library is quicker."
         + " y, dx and dk are forward, input and kernel gradient; * was held out."
         * (title == "Single operations")
+        + " y is forward, dx forward and back." * (title == "Max pooling")
     )
-    if title != "Single operations":
+    if title.endswith(("step", "dispatch")):
         ratios = {
             other: [ratio(times, first, other) for times in found.values()]
             for other in others
