@@ -27,8 +27,7 @@ from sklearn.svm import SVC
 import cnn_jax.functional as F
 from cnn_jax import data, nn, report, training
 from cnn_jax.models import lenet5
-from cnn_jax.training import checkpoint
-from experiments._shared import footer, start, watched
+from experiments._shared import footer, start
 
 SIZE = 32  # What LeNet-5 was made for.
 SVM_AT_MOST = 5000  # Training pictures; its time grows with their square.
@@ -93,7 +92,6 @@ def run(config: Config) -> Result:
     lead = compare(page, lenet, svm)
     confusion = mistakes(page, splits, answers, truth)
     folder.log({"lenet": lenet, "svm": svm, "lead": lead})
-    checkpoint.save(folder.folder / "checkpoint", nets[0])
     page.write(folder.folder / "report.html", footer=footer(began))
     page.console.print(f"\n{footer(began)}\nreport: {folder.folder / 'report.html'}")
     return Result(folder.folder, lenet, svm, lead, confusion)
@@ -150,17 +148,16 @@ def train(
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         schedule="onecycle",
+        augment=("affine", "elastic"),
         seed=config.seed,
     )
     data_of_each = splits if config.data == "digits" else splits[0]
-    records = training.fit(nets, data_of_each, how, augment=data.random_affine)
-    curve = []
-    for record in watched(
-        records, how.epochs, page.console, f"{config.seeds} networks"
-    ):
-        folder.log(vars(record))
-        curve.append(100 * np.asarray(record.metrics["error"]))
-    epochs, wrong = np.arange(1, len(curve) + 1), np.array(curve)
+    records = training.fit(nets, data_of_each, how, folder=folder.folder)
+    shown = training.watch(
+        records, name=f"{config.seeds} networks", console=page.console
+    )
+    wrong = np.array([100 * np.asarray(record.metrics["error"]) for record in shown])
+    epochs = np.arange(1, len(wrong) + 1)
     lines = {"training": (epochs, wrong.mean(axis=1), wrong.std(axis=1))}
     page.figure(
         report.curves(

@@ -27,8 +27,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import cnn_jax.functional as F
 from cnn_jax import data, nn, report, training
 from cnn_jax.models import xo_net
-from cnn_jax.training import checkpoint
-from experiments._shared import compiled, footer, start, watched
+from experiments._shared import compiled, footer, start
 
 METHODS = ("one exemplar", "ideal exemplar", "nearest of all", "network")
 EXEMPLARS = 10  # Pairs that are tried, for one may be lucky.
@@ -107,7 +106,6 @@ def run(config: Config) -> Result:
     journey(page, net, xo.test["image"][one_of_each])
     cosine, errors = nudging(page, config)
 
-    checkpoint.save(folder.folder / "checkpoint", net)
     page.write(folder.folder / "report.html", footer=footer(began))
     page.console.print(f"\n{footer(began)}\nreport: {folder.folder / 'report.html'}")
     return Result(folder.folder, boards, right, lead, records, cosine, errors)
@@ -258,8 +256,7 @@ def whole_images(
         seed=config.seed,
     )
     records = training.fit(nets, xo, how)
-    for _ in watched(records, how.epochs, page.console, f"{config.seeds} networks"):
-        pass
+    list(training.watch(records, name=f"{config.seeds} networks", console=page.console))
     right = _right_answers(config, xo, nets)
     return right, _compare(page, config, right)
 
@@ -384,12 +381,8 @@ def one_network(
         desired_error=config.desired_error,
         seed=config.seed,
     )
-    records = []
-    for record in watched(
-        training.fit(net, xo, how), how.epochs, page.console, "one network"
-    ):
-        records.append(record)
-        folder.log(vars(record))
+    learning = training.fit(net, xo, how, folder=folder.folder)
+    records = list(training.watch(learning, name="one network", console=page.console))
     page.table(
         ["epoch", "step", "loss", "wrong"],
         [

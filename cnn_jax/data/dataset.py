@@ -1,19 +1,38 @@
-"""What a data set is: arrays of equal length, and the names of the classes."""
+"""What a data set is: labelled examples, and the names of the classes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Shaped
 
 Split = Mapping[str, np.ndarray]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Examples that are read one at a time, as Grain and TFDS keep them."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, row: int) -> Mapping[str, Any]:
+        """One example: its `label` and its input, by name."""
+        ...
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Labelled examples, some to learn from and some to be tested on.
 
-    Each split has `label`, whole numbers that count into `classes`, and one more array
-    of the same length: `image`, `signal` or `table`.
+    Each split has a `label` for every example, and one more array of the same length:
+    `image`, `signal` or `table`. Instead of arrays it may be a source of such examples,
+    for sets that do not fit into memory. Labels are whole numbers that count into
+    `classes`, one per example or per place; or a true or false for every class, which
+    may all be true; or quantities, one for each of `classes`, in floats.
 
     Args:
         train: What a network learns from.
@@ -23,7 +42,7 @@ class Dataset:
 
     Raises:
         ValueError: If a split has no labels or no input, its arrays differ in length,
-            or a label is outside the classes.
+            or a label is outside the classes or not finite.
 
     Example:
         >>> split = {"image": np.zeros((2, 9, 9, 1)), "label": np.array([0, 1])}
@@ -31,10 +50,10 @@ class Dataset:
         (9, 9, 1)
     """
 
-    train: Split
-    test: Split
+    train: Any  # Split or Source; a union would have to be told apart at every use.
+    test: Any
     classes: tuple[str, ...]
-    validation: Split | None = None
+    validation: Any = None
 
     def __post_init__(self):
         splits = {"train": self.train, "test": self.test, "validation": self.validation}
@@ -45,10 +64,12 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one input."""
-        return self.train[input_name(self.train)].shape[1:]
+        example = self.train if isinstance(self.train, Mapping) else self.train[0]
+        shape = np.shape(example[input_name(example)])
+        return shape[1:] if isinstance(self.train, Mapping) else shape
 
 
-def input_name(split: Split) -> str:
+def input_name(split: Mapping[str, Any]) -> str:
     """The name of what a network reads: `image`, `signal` or `table`."""
     names = [name for name in split if name != "label"]
     if len(names) != 1:
@@ -56,13 +77,113 @@ def input_name(split: Split) -> str:
     return names[0]
 
 
-def _check_split(name: str, split: Split, classes: int) -> None:
+def length(split: Split | Source) -> int:
+    """How many examples there are."""
+    return len(split["label"]) if isinstance(split, Mapping) else len(split)
+
+
+def batches(
+    split: Split | Source, rows: np.ndarray, batch_size: int, *, workers: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Reads rows in their order, ahead of their use, by Grain.
+
+    Args:
+        split: Arrays or a source.
+        rows: Which examples.
+        batch_size: How many make a batch; the last may be shorter.
+        workers: Processes that read and decode; 0 for threads.
+
+    Yields:
+        Inputs and labels.
+    """
+    import grain
+
+    source = _Rows(split) if isinstance(split, Mapping) else split
+    examples = grain.MapDataset.source(_Ordered(source, rows))
+    stream = examples.batch(batch_size).to_iter_dataset()
+    if workers:
+        options = grain.MultiprocessingOptions(num_workers=workers)
+        stream = stream.mp_prefetch(options)
+    for batch in stream:
+        yield batch[input_name(batch)], batch["label"]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Arrays, one example at a time."""
+
+    split: Split
+
+    def __len__(self) -> int:
+        return length(self.split)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        return {name: array[row] for name, array in self.split.items()}
+
+
+@dataclass(frozen=True)
+class _Ordered:
+    """Some examples of a source, in an order."""
+
+    source: Source
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        return self.source[int(self.rows[index])]
+
+
+def as_float(x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """Makes bytes, 0 to 255, floats from −1 (black) to 1 (white); all else stays.
+
+    Pictures are kept as bytes, and become floats where a network is trained, asked or
+    tested.
+
+    Example:
+        >>> as_float(jnp.array([0, 255], jnp.uint8))
+        Array([-1.,  1.], dtype=float32)
+    """
+    return x / jnp.float32(127.5) - 1 if x.dtype == jnp.uint8 else x
+
+
+def _check_split(name: str, split: Any, classes: int) -> None:
+    if not isinstance(split, Mapping):
+        if not isinstance(split, Source):
+            raise TypeError(
+                f"`{name}` is {type(split).__name__}, but must be arrays by name or a "
+                "source with a length and examples by row."
+            )
+        if not len(split):
+            raise ValueError(f"`{name}` is empty.")
+        split = {key: np.asarray(value)[None] for key, value in split[0].items()}
     if "label" not in split:
         raise ValueError(f"`{name}` has {list(split)}, but no `label`.")
     inputs, labels = len(split[input_name(split)]), split["label"]
     if inputs != len(labels):
         raise ValueError(f"`{name}` has {inputs} inputs, but {len(labels)} labels.")
-    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+    check_labels(name, labels, classes)
+
+
+def check_labels(name: str, labels: np.ndarray, classes: int) -> None:
+    """Refuses labels outside of the classes, and those that are no number.
+
+    Args:
+        name: Of the split they are from.
+        labels: Whole numbers, or quantities.
+        classes: How many there are.
+
+    Raises:
+        ValueError: If a whole number is negative or not below `classes`, or a quantity
+            is NaN or infinite.
+    """
+    if not len(labels):
+        return
+    if np.issubdtype(labels.dtype, np.floating):
+        if not np.isfinite(labels).all():
+            raise ValueError(f"`{name}` has labels that are NaN or infinite.")
+    elif not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(
             f"`{name}` has labels from {labels.min()} to {labels.max()}, but there are "
             f"{classes} classes, so they must be 0 to {classes - 1}."

@@ -51,7 +51,7 @@ class Chain(nnx.Module):
         self.cuts = tuple((name, cut) for name, (cut, _) in heads.items())
         self.heads = nnx.Dict({name: head for name, (_, head) in heads.items()})
         for _, cut in self.cuts:
-            self._end_of(cut)
+            self.end_of(cut)
 
     def __call__(self, x: Any) -> Any:
         """What the last stage makes of `x`."""
@@ -71,8 +71,8 @@ class Chain(nnx.Module):
         Raises:
             ValueError: If there is no such stage, or `after` comes behind `upto`.
         """
-        start = 0 if after is None else self._end_of(after)
-        stop = None if upto is None else self._end_of(upto)
+        start = 0 if after is None else self.end_of(after)
+        stop = None if upto is None else self.end_of(upto)
         if stop is not None and start > stop:
             raise ValueError(
                 f"`after` is {after!r}, which comes behind `upto`, {upto!r}."
@@ -95,13 +95,17 @@ class Chain(nnx.Module):
     def with_heads(self, x: Any) -> dict[str, Any]:
         """The output by the name of the last stage, and every head's by its own."""
         out, done = {}, None
-        for name, cut in sorted(self.cuts, key=lambda hung: self._end_of(hung[1])):
+        for name, cut in sorted(self.cuts, key=lambda hung: self.end_of(hung[1])):
             x = self.run(x, after=done, upto=cut)
             out[name], done = self.heads[name](x), cut
         return {self.names[-1]: self.run(x, after=done), **out}
 
-    def _end_of(self, cut: str) -> int:
-        """How many steps have run when the stage `cut` has."""
+    def end_of(self, cut: str) -> int:
+        """How many of `steps` have run when the stage `cut` has.
+
+        Raises:
+            ValueError: If there is no such stage.
+        """
         paths = [path for path, _ in self.steps()]
         ends = [
             i for i, path in enumerate(paths, 1) if f"{path}/".startswith(f"{cut}/")

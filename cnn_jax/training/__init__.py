@@ -1,13 +1,17 @@
 """From a network and data to a trained network, its votes and its errors."""
 
+from cnn_jax.training.config import Config as Config
 from cnn_jax.training.evaluate import evaluate as evaluate
 from cnn_jax.training.evaluate import predict as predict
-from cnn_jax.training.loop import Config as Config
+from cnn_jax.training.finite import NotFiniteError as NotFiniteError
+from cnn_jax.training.folder import read_config as read_config
 from cnn_jax.training.loop import Record as Record
-from cnn_jax.training.loop import cross_entropy as cross_entropy
 from cnn_jax.training.loop import fit as fit
+from cnn_jax.training.losses import cross_entropy as cross_entropy
+from cnn_jax.training.losses import named_loss as named_loss
 from cnn_jax.training.metrics import mean_interval as mean_interval
 from cnn_jax.training.nudging import difference_gradient as difference_gradient
 from cnn_jax.training.nudging import nudge as nudge
+from cnn_jax.training.progress import watch as watch
 from cnn_jax.training.run import Run as Run
 from cnn_jax.training.run import hardware as hardware

@@ -1,13 +1,30 @@
-"""A network's weights on disk, through Orbax."""
+"""Weights and whole runs on disk, through Orbax."""
 
+import contextlib
+import hashlib
+import json
+import logging
+import re
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
+from orbax.checkpoint.checkpoint_managers import (
+    AnyPreservationPolicy,
+    BestN,
+    LatestN,
+)
 
 from cnn_jax.nn import Chain
+
+Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 
 def save(folder: str | Path, net: Chain) -> None:
@@ -24,52 +41,82 @@ def save(folder: str | Path, net: Chain) -> None:
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; nothing was written.")
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder, nnx.to_pure_dict(_saved(net)))
+        checkpointer.save(folder, _sealed(net))
 
 
 def restore(folder: str | Path, net: Chain) -> None:
     """Reads the weights that `save` wrote into a network of the same architecture.
 
     Args:
-        folder: Where they lie.
+        folder: Where they lie, such as the `net0` of a run's checkpoint.
         net: What takes them over.
 
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If the network is of another architecture; the message lists what it
-            lacks, what it has too much, and what differs in shape.
+            lacks, what it has too much, and what differs in shape. Or if the weights
+            are damaged.
     """
     folder = Path(folder).absolute()
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder with a checkpoint.")
-    state = _saved(net)
-    with ocp.StandardCheckpointer() as checkpointer:
-        found = _shapes(checkpointer.metadata(folder).item_metadata.tree)
-        _compare(found, _shapes(nnx.to_pure_dict(state)))
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, nnx.to_pure_dict(state))
-        nnx.replace_by_pure_dict(state, checkpointer.restore(folder, target))
+    wanted = _saved(net)
+    with _quiet(), ocp.StandardCheckpointer() as checkpointer:
+        found = checkpointer.metadata(folder).item_metadata.tree
+        _compare(_shapes(found["net"]), _shapes(wanted))
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _sealed(net))
+        read = checkpointer.restore(folder, target)
+    if (read["sum"] != _seal(read["net"])).any():
+        raise ValueError(f"{folder} is damaged: its weights are not what was saved.")
+    state = nnx.state(net)
+    nnx.replace_by_pure_dict(state, jax.tree.map(jnp.asarray, read["net"]))
     nnx.update(net, state)
 
 
-def _saved(net: Chain) -> nnx.State:
+def _saved(net: Chain) -> dict[str, Any]:
     """All but the state of chance: a restored network draws its own."""
-    return nnx.state(net, nnx.Not(nnx.RngState))
+    return nnx.to_pure_dict(nnx.state(net, nnx.Not(nnx.RngState)))
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+def _sealed(net: Chain) -> dict[str, Any]:
+    """The weights on the host, with a sum over their bytes."""
+    tree = jax.tree.map(_on_host, _saved(net))
+    return {"net": tree, "sum": _seal(tree)}
+
+
+def _seal(tree: Any) -> np.ndarray:
+    digests = "".join(_sums(_numbered(jax.tree.leaves(tree))))
+    return np.frombuffer(bytes.fromhex(_digest(digests)), np.uint8)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Orbax from missing the notes that it writes beside a whole checkpoint."""
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _shapes(tree: Any) -> Shapes:
     leaves, _ = jax.tree.flatten_with_path(tree)
-    return {
-        "/".join(str(key.key) for key in path): tuple(x.shape) for path, x in leaves
-    }
+    return {path_name(path): (tuple(x.shape), str(x.dtype)) for path, x in leaves}
 
 
-def _compare(
-    found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]
-) -> None:
+def path_name(path: Any) -> str:
+    """A path in a tree as a person would write it: `params/stages/conv1/kernel`."""
+    keys = (str(jax.tree_util.keystr((key,), simple=True)) for key in path)
+    return "/".join(key for key in keys if key != "value")
+
+
+def _compare(found: Shapes, wanted: Shapes) -> None:
     lines = [f"- {name} is missing" for name in wanted.keys() - found.keys()]
     lines += [f"+ {name} is unexpected" for name in found.keys() - wanted.keys()]
     lines += [
-        f"! {name} is {found[name]}, but must be {wanted[name]}"
+        f"! {name} is {_say(found[name])}, but must be {_say(wanted[name])}"
         for name in found.keys() & wanted.keys()
         if found[name] != wanted[name]
     ]
@@ -77,3 +124,258 @@ def _compare(
         raise ValueError(
             "the checkpoint is of another architecture:\n" + "\n".join(sorted(lines))
         )
+
+
+def _say(shape: tuple[tuple[int, ...], str]) -> str:
+    return f"{shape[0]}" if shape[1] == "float32" else f"{shape[0]} {shape[1]}"
+
+
+class Snapshot(NamedTuple):
+    """A run at one moment."""
+
+    step: int
+    leaves: list[Any]  # Arrays, to go on from.
+    notes: dict[str, Any]  # What JSON can hold, such as the configuration.
+
+
+class Keeper:
+    """The checkpoints of one run: written while training goes on, whole or not at all.
+
+    The last few are kept, and the best. Each holds a sum over the bytes of every array,
+    so that one which is damaged is never taken for another.
+
+    Args:
+        folder: Where they lie, one folder per step.
+        keep: How many of the last are kept.
+    """
+
+    def __init__(self, folder: Path, *, keep: int):
+        self.folder, self.keep = folder.absolute(), keep
+        self._manager: ocp.CheckpointManager | None = None
+        for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
+            warnings.warn(f"{path} is half-written and is left out.", stacklevel=4)
+
+    def _opened(self) -> ocp.CheckpointManager:
+        if self._manager is None:
+            best = BestN(
+                get_metric_fn=lambda found: -found["score"],
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            )
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=AnyPreservationPolicy([LatestN(self.keep), best]),
+                cleanup_tmp_directories=True,
+            )
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        return self._manager
+
+    def save(
+        self, shot: Snapshot, shapes: Shapes, nets: Sequence[Chain], score: float
+    ) -> None:
+        """Begins to write a checkpoint, when the one before is done.
+
+        Args:
+            shot: What the run goes on from.
+            shapes: What each of its arrays is called, and its shape.
+            nets: The networks, whose weights `restore` can read.
+            score: How bad it is; the least is the best.
+        """
+        leaves = _numbered(map(_on_host, shot.leaves))
+        notes = {
+            "notes": shot.notes | {"score": score},
+            "shapes": shapes,
+            "sums": _sums(leaves),
+        }
+        text = json.dumps(notes)
+        items: dict[str, Any] = {
+            f"net{i}": ocp.args.StandardSave(_sealed(net)) for i, net in enumerate(nets)
+        }
+        items["state"] = ocp.args.StandardSave(leaves)
+        items["notes"] = ocp.args.JsonSave({"text": text, "sum": _digest(text)})
+        try:
+            self._opened().save(
+                shot.step,
+                args=ocp.args.Composite(**items),
+                metrics={"score": score},
+                force=True,
+            )
+        except Exception as error:  # Orbax has no kind of its own for a failed write.
+            self._failed(error)
+
+    def wait(self) -> None:
+        """Waits until what was begun is written.
+
+        Raises:
+            OSError: If it could not be; those before are whole.
+        """
+        try:
+            if self._manager is not None:
+                self._manager.wait_until_finished()
+        except Exception as error:
+            self._manager = None
+            raise OSError(
+                f"the last checkpoint could not be written: {_reason(error)}. In "
+                f"{self.folder} are those of steps {self.steps()}."
+            ) from error
+
+    def close(self) -> None:
+        """Waits, and lets go of the folder."""
+        self.wait()
+        if self._manager is not None:
+            self._manager.close()
+
+    def steps(self) -> list[int]:
+        """The steps of which there are checkpoints, the oldest first."""
+        names = (path.name for path in self.folder.iterdir() if path.is_dir())
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def newest(self, shapes: Shapes) -> Snapshot | None:
+        """The newest checkpoint that is whole; names those that are not in a warning.
+
+        Args:
+            shapes: What its arrays must be called, and their shapes, in their order.
+
+        Returns:
+            What to go on from, or None if there is nothing.
+
+        Raises:
+            ValueError: If the run was one of another architecture.
+        """
+        for step in reversed(self.steps()):
+            try:
+                notes, found, digests = self._notes(step)
+            except Exception as error:  # Whatever a reader says of damaged files.
+                self._skip(step, error)
+                continue
+            _compare(found, shapes)
+            try:
+                leaves = self._leaves(step, found, digests)
+            except Exception as error:
+                self._skip(step, error)
+                continue
+            return Snapshot(step, leaves, notes)
+        return None
+
+    def notes(self) -> dict[int, dict[str, Any]]:
+        """What each readable checkpoint says, without its arrays, the oldest first."""
+        found = {}
+        for step in self.steps():
+            with contextlib.suppress(Exception):  # `newest` warns of it.
+                found[step] = self._notes(step)[0]
+        return found
+
+    def _notes(self, step: int) -> tuple[dict[str, Any], Shapes, list[str]]:
+        with _quiet(), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+            found = reader.restore(self.folder / str(step) / "notes")
+        if _digest(found["text"]) != found["sum"]:
+            raise ValueError("its notes are not what was written")
+        read = json.loads(found["text"])
+        shapes = {name: (tuple(s), kind) for name, (s, kind) in read["shapes"].items()}
+        return read["notes"], shapes, read["sums"]
+
+    def _leaves(
+        self, step: int, shapes: Shapes, digests: list[str]
+    ) -> list[np.ndarray]:
+        wanted = _numbered(np.empty(*shape) for shape in shapes.values())
+        with _quiet(), ocp.StandardCheckpointer() as reader:
+            found = reader.restore(self.folder / str(step) / "state", wanted)
+        if _sums(found) != digests:
+            raise ValueError("its arrays are not what was written")
+        return [found[name] for name in sorted(found)]
+
+    def _skip(self, step: int, error: Exception) -> None:
+        path = self.folder / str(step)
+        damaged = path.with_name(f"{path.name}.damaged")
+        shutil.rmtree(damaged, ignore_errors=True)
+        path.rename(damaged)
+        warnings.warn(
+            f"the checkpoint {path} is damaged ({_reason(error)}); it is now called "
+            f"{damaged.name}, and the one before is used.",
+            stacklevel=5,
+        )
+
+    def _failed(self, error: Exception) -> None:
+        """Warns, and begins anew, for a manager counts what it failed to write."""
+        self._manager = None
+        warnings.warn(
+            f"a checkpoint could not be written to {self.folder} ({_reason(error)}); "
+            f"those of steps {self.steps()} are there, and the next is tried again.",
+            stacklevel=4,
+        )
+
+
+def best(folder: str | Path) -> Path:
+    """The best checkpoint of a run.
+
+    Args:
+        folder: Which `fit` was given.
+
+    Returns:
+        Its folder, in which `net0` is what `restore` reads.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint that can be read.
+    """
+    keeper = Keeper(Path(folder) / "checkpoints", keep=1)
+    found = keeper.notes() if keeper.folder.is_dir() else {}
+    scores = {step: notes["score"] for step, notes in found.items()}
+    if not scores:
+        raise FileNotFoundError(f"{keeper.folder} has no checkpoint that can be read.")
+    return keeper.folder / str(min(scores, key=lambda step: scores[step]))
+
+
+def shapes_of(tree: Any) -> Shapes:
+    """The path and shape of each array, as a checkpoint holds it.
+
+    Args:
+        tree: Arrays or their shapes; keys are held as the numbers in them.
+
+    Returns:
+        Shapes and dtypes by path, in the order of the leaves.
+    """
+    return _shapes(jax.tree.map(lambda x: jax.eval_shape(_data, x), tree))
+
+
+def on_device(like: Any, x: np.ndarray) -> Any:
+    """An array as it was before it was saved.
+
+    Args:
+        like: Of the same kind; what is random is a key again.
+        x: What was read.
+
+    Returns:
+        An array on the device, which nothing else holds.
+    """
+    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.array(x), impl=jax.random.key_impl(like))
+    return jnp.array(x)
+
+
+def _data(x: Any) -> Any:
+    random = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(x) if random else x
+
+
+def _on_host(x: Any) -> np.ndarray:
+    """A copy, for a train step takes over the buffers of its state."""
+    return np.array(_data(x))
+
+
+def _numbered(leaves: Iterable[Any]) -> dict[str, Any]:
+    """By number, for the paths of a state hold what file names may not."""
+    return {f"{i:06}": leaf for i, leaf in enumerate(leaves)}
+
+
+def _sums(leaves: Mapping[str, Any]) -> list[str]:
+    return [_digest(np.ascontiguousarray(leaves[name])) for name in sorted(leaves)]
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, if that is in the error; or its first line."""
+    text = str(error).strip() or repr(error)
+    system = re.search(r": ([^:]+) \[os_error_code", text)
+    return system[1] if system else text.splitlines()[0][:200]

@@ -1,5 +1,7 @@
 """What a trained network says of examples, and how often it is right."""
 
+from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -9,10 +11,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from cnn_jax.data import Split, input_name
+from cnn_jax.data import Source, Split, as_float, input_name
+from cnn_jax.data.dataset import batches
 from cnn_jax.lowering import compiler_options
 from cnn_jax.nn import Chain
-from cnn_jax.training.loop import cross_entropy
+from cnn_jax.training.losses import cross_entropy
 from cnn_jax.training.metrics import Loss, divide, sums
 
 
@@ -20,7 +23,7 @@ from cnn_jax.training.metrics import Loss, divide, sums
 def _compiled() -> Any:
     def votes(graph: nnx.GraphDef, state: nnx.State, x: Array) -> Array:
         net: Any = nnx.merge(graph, state)
-        return net(x)
+        return net(as_float(x))
 
     return jax.jit(votes, static_argnums=0, compiler_options=compiler_options())
 
@@ -63,19 +66,30 @@ def predict(net: Chain, inputs: np.ndarray, *, batch_size: int = 512) -> np.ndar
 
 
 def evaluate(
-    net: Chain, split: Split, *, loss: Loss = cross_entropy, batch_size: int = 512
+    net: Chain,
+    split: Split | Source,
+    *,
+    loss: Loss = cross_entropy,
+    batch_size: int = 512,
 ) -> dict[str, float]:
     """The mean loss of a split, and the share of wrong votes.
 
     Args:
         net: The network; it is put to the test in evaluation mode.
-        split: Inputs and labels, such as `data.test`.
+        split: Inputs and labels, such as `data.test`; or a source, which is streamed.
         loss: From votes and labels to one loss per example.
         batch_size: How many go through the network at once, at most.
 
     Returns:
         `loss` and, where labels are whole numbers, `error`.
     """
-    votes = predict(net, split[input_name(split)], batch_size=batch_size)
-    total = sums(loss, jnp.asarray(votes), jnp.asarray(split["label"]))
-    return {name: float(mean) for name, mean in divide(total).items()}
+    if isinstance(split, Mapping):
+        pairs = [(split[input_name(split)], split["label"])]
+    else:
+        pairs = batches(split, np.arange(len(split)), batch_size)
+    total = Counter()
+    for inputs, labels in pairs:
+        votes = jnp.asarray(predict(net, inputs, batch_size=batch_size))
+        found = sums(loss, votes, jnp.asarray(labels))
+        total.update({name: float(x) for name, x in found.items()})
+    return divide(total)

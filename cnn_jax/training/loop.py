@@ -1,71 +1,50 @@
 """The loop: from a network and data to a trained network, one record at a time."""
 
+import contextlib
+import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
-from jaxtyping import Array
 
-from cnn_jax.data import Dataset, input_name
+from cnn_jax.data import Dataset
+from cnn_jax.data.augment import Augment
 from cnn_jax.nn import Chain
-from cnn_jax.training.metrics import Loss, Sums, divide
-from cnn_jax.training.optim import OptimizerName, ScheduleName
-from cnn_jax.training.optim import optimizer as named
-from cnn_jax.training.step import Augment, Recipe, State, Steps, compiled
-
-STEPS_PER_DISPATCH = 16  # As many as one may have to wait for when interrupting.
-
-cross_entropy: Loss = optax.softmax_cross_entropy_with_integer_labels
-
-
-@dataclass(frozen=True)
-class Config:
-    """How to train.
-
-    Args:
-        epochs: How often every example is seen, at most.
-        batch_size: Examples per step.
-        optimizer: Which of `optim.OPTIMIZERS`.
-        schedule: Which of `optim.SCHEDULES`, over all epochs.
-        learning_rate: The constant rate, or the peak of the schedule.
-        desired_error: The share of wrong votes over an epoch at which training ends
-            early.
-        seed: Of the shuffling; the networks bring their own chance.
-    """
-
-    epochs: int = 10
-    batch_size: int = 64
-    optimizer: OptimizerName = "adam"
-    schedule: ScheduleName = "constant"
-    learning_rate: float = 1e-3
-    desired_error: float | None = None
-    seed: int = 0
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` is {getattr(self, name)}, but must be ≥ 1.")
-        if self.desired_error is not None and not 0 <= self.desired_error <= 1:
-            raise ValueError(
-                f"`desired_error` is {self.desired_error}, but must be between 0 and 1."
-            )
+from cnn_jax.training.config import Config
+from cnn_jax.training.evaluate import evaluate
+from cnn_jax.training.folder import Folder
+from cnn_jax.training.interrupts import Interrupts
+from cnn_jax.training.metrics import Loss
+from cnn_jax.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one epoch came to, with one entry per network where many are trained."""
+    """What the steps since the last one came to; an entry per network where many are.
+
+    Args:
+        epoch: Of which it is a part or the whole, from 1.
+        step: How many steps were taken.
+        loss: Its mean over the examples of these steps.
+        metrics: `error`, the share of wrong votes; and what is said of the validation
+            split, under `validation_loss` and `validation_error`.
+        examples_per_second: Over these steps, of all networks together.
+        steps: How many there are to be, if nothing ends training early.
+        seconds_left: Until then, at this speed.
+    """
 
     epoch: int
     step: int
     loss: Any
     metrics: dict[str, Any] = field(default_factory=dict)
     examples_per_second: float = 0.0
+    steps: int = 0
+    seconds_left: float = 0.0
 
 
 def fit(
@@ -73,35 +52,54 @@ def fit(
     data: Dataset | Sequence[Dataset],
     config: Config,
     *,
-    loss: Loss = cross_entropy,
+    loss: Loss | None = None,
     optimizer: optax.GradientTransformation | None = None,
     augment: Augment | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
 ) -> Generator[Record, None, None]:
-    """Trains a network, or many alike at once, and yields a record every epoch.
+    """Trains a network, or many alike, and yields a record every epoch.
 
-    The examples lie on the device and are shuffled there. Whenever a record is out, and
-    when the generator ends or is closed, `net` holds the weights learned so far.
+    Small data lies on the device and is shuffled there; large data is streamed.
+    Whenever a record is out, and when the generator ends or is closed, `net` holds the
+    weights learned so far. What is wrong is said at the call, before any compilation.
+
+    With a `folder`, the run can be cut off at any moment: its checkpoints are written
+    while it goes on, Ctrl-C and SIGTERM write one more before they end it, and with
+    `resume` it goes on from the newest that is whole, to the very weights that it would
+    have come to.
 
     Args:
         net: What is trained, in place: a Chain, or several that differ in their weights
-            alone and are then trained side by side, mapped by `vmap`.
+            alone, side by side: mapped by `vmap`, or on a CPU in turn.
         data: What it learns from, its `train` split: one for all, or one for each
-            network.
+            network. The `validation` split, if there is one, is evaluated every record.
         config: How.
-        loss: From votes and labels to one loss per example; any of optax's.
+        loss: From votes and labels to one loss per example; the one that `config` names
+            by default.
         optimizer: Any of optax's; the one that `config` names by default.
-        augment: From a key and a batch of inputs to a batch that is as good.
+        augment: From a key and a batch of inputs to a batch that is as good; what
+            `config` names by default.
+        folder: Where `checkpoints/`, `metrics.jsonl` and `profile/` go; how it is
+            trained is added to its `config.json`.
+        resume: Whether to go on with the run in `folder`, if there is one.
 
-    Yields:
-        The step, and the loss, error and speed over the epoch. Each batch was measured
-        before the step it led to.
+    Returns:
+        A generator of records: the step, and the loss, error and speed since the record
+        before. Each batch was measured before the step it led to.
 
     Raises:
         ValueError: If the networks differ in architecture, there are not as many data
-            sets as networks, or a batch is larger than the data.
+            sets as networks, a batch is larger than the data, labels do not fit the
+            loss or the votes, a stage or head is unknown, or the run in `folder` was
+            another one.
+        FileExistsError: If there is a run in `folder`, but not `resume`.
+        PermissionError: If `folder` cannot be written to.
+        NotFiniteError: While training, if a loss or weight is no longer a number.
 
     Example:
         >>> from cnn_jax import nn
+        >>> from flax import nnx
         >>> table, label = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
         >>> split = {"table": table, "label": label}
         >>> data = Dataset(train=split, test=split, classes=("a", "b"))
@@ -111,97 +109,140 @@ def fit(
         >>> last.metrics["error"]
         0.0
     """
-    nets, many = ([net], None) if isinstance(net, Chain) else (list(net), len(net))
-    shared = isinstance(data, Dataset)
-    inputs, labels = _on_device(data, len(nets))
-    examples = labels.shape[0 if shared else 1]
-    if config.batch_size > examples:
-        raise ValueError(
-            f"`batch_size` is {config.batch_size}, but there are {examples} examples."
+    trainer = Trainer(
+        net, data, config, loss=loss, optimizer=optimizer, augment=augment
+    )
+    if folder is None:
+        if resume or config.profile:
+            what = "resume" if resume else "profile"
+            raise ValueError(f"`{what}` needs a `folder`, but there is none.")
+        return _records(trainer, None)
+    return _records(trainer, Folder(Path(folder), trainer, resume=resume))
+
+
+def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None, None]:
+    trainer.start()
+    watch = Watch(trainer.config)
+    interrupts = Interrupts((lambda: None) if folder is None else folder.save_now)
+    with contextlib.ExitStack() as stack:
+        if folder is not None:  # Without one, Ctrl-C has nothing to wait for.
+            folder.go_on(watch)
+            stack.enter_context(interrupts)
+            stack.callback(folder.close)
+        stack.callback(_finish, trainer, watch)
+        while trainer.step < trainer.steps and not watch.done:
+            interrupts.busy = True
+            with _profiled(folder, watch):
+                record = _next(trainer, interrupts)
+            best = watch.see(record)
+            if best and trainer.best:
+                trainer.best = trainer.weights()
+            if folder is not None:
+                folder.note(record, best=best)
+            interrupts.check()
+            interrupts.busy = False
+            yield record
+        if folder is not None:
+            folder.save_now()
+
+
+@contextlib.contextmanager
+def _profiled(folder: Folder | None, watch: "Watch") -> Iterator[None]:
+    """Traces the second record, when all is compiled, if that was asked for."""
+    if folder is None or not watch.config.profile or watch.records != 1:
+        yield
+        return
+    with jax.profiler.trace(folder.path / "profile"):
+        yield
+
+
+def _next(trainer: Trainer, interrupts: Interrupts) -> Record:
+    """Trains up to the next record."""
+    config, first, began = trainer.config, trainer.step, time.perf_counter()
+    every = config.record_every or trainer.batches
+    epoch = first // trainer.batches + 1
+    upto = min((first // every + 1) * every, epoch * trainer.batches)
+    trainer.advance(upto, interrupts.check)
+    means = trainer.means()
+    seconds = time.perf_counter() - began
+    trainer.give_back()
+    means |= _validated(trainer)
+    seen = (upto - first) * trainer.examples / trainer.batches * len(trainer.nets)
+    return Record(
+        epoch=epoch,
+        step=upto,
+        loss=means.pop("loss"),
+        metrics=means,
+        examples_per_second=seen / seconds,
+        steps=trainer.steps,
+        seconds_left=(trainer.steps - upto) * seconds / (upto - first),
+    )
+
+
+def _validated(trainer: Trainer) -> dict[str, Any]:
+    """What the networks make of the validation split."""
+    found = [
+        evaluate(net, one.validation, loss=trainer.plain_loss)
+        for net, one in zip(
+            trainer.nets,
+            trainer.every * (len(trainer.nets) // len(trainer.every)),
+            strict=True,
         )
-    batches = -(-examples // config.batch_size)
-    if optimizer is None:
-        steps = config.epochs * batches
-        optimizer = named(
-            config.optimizer, config.schedule, config.learning_rate, steps
-        )
-    graph, parts = _split(nets)
-    recipe = Recipe(graph, loss, optimizer, config.batch_size, augment)
-    run = compiled(recipe, examples=examples, many=many, own_data=not shared)
-    state = run.start(parts, jax.random.key(config.seed))
-    try:
-        for epoch in range(1, config.epochs + 1):
-            began = time.perf_counter()
-            order, found = run.shuffled(state.key), []
-            for first in range(0, batches, STEPS_PER_DISPATCH):
-                last = min(first + STEPS_PER_DISPATCH, batches)
-                state, sums = run.train_steps(state, inputs, labels, order, first, last)
-                found.append(sums)
-            means = _means(found)
-            seconds = time.perf_counter() - began
-            _give_back(nets, run, state)
-            yield Record(
-                epoch=epoch,
-                step=epoch * batches,
-                loss=means.pop("loss"),
-                metrics=means,
-                examples_per_second=examples * len(nets) / seconds,
-            )
-            if _reached(means, config.desired_error):
-                return
-    finally:
-        _give_back(nets, run, state)
+        if one.validation is not None
+    ]
+    if not found:
+        return {}
+    named = {f"validation_{name}": [one[name] for one in found] for name in found[0]}
+    if trainer.single:
+        return {name: values[0] for name, values in named.items()}
+    return {name: np.array(values) for name, values in named.items()}
 
 
-def _on_device(data: Dataset | Sequence[Dataset], nets: int) -> tuple[Array, Array]:
-    """Inputs and labels, with a leading axis where each network has its own."""
-    if isinstance(data, Dataset):
-        train = data.train
-        return jnp.asarray(train[input_name(train)]), jnp.asarray(train["label"])
-    if len(data) != nets:
-        raise ValueError(
-            f"`data` has {len(data)} data sets, but there are {nets} networks: give "
-            "one for all, or one for each."
-        )
-    pairs = [(one.train[input_name(one.train)], one.train["label"]) for one in data]
-    shapes = {tuple(array.shape for array in pair) for pair in pairs}
-    if len(shapes) > 1:
-        raise ValueError(f"`data` must be alike in shape, but has {sorted(shapes)}.")
-    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *pairs)
+def _finish(trainer: Trainer, watch: "Watch") -> None:
+    """Leaves the weights in the networks: the best where training waited for better."""
+    ended = watch.done or trainer.step == trainer.steps
+    trainer.give_back(trainer.best if trainer.best and ended else None)
 
 
-def _split(nets: Sequence[Chain]) -> tuple[Any, list[tuple[nnx.State, nnx.State]]]:
-    """The graph that the networks share, and the (params, rest) of each."""
-    parts = [nnx.split(net, nnx.Param, ...) for net in nets]
-    for i, (graph, *_) in enumerate(parts):
-        if graph != parts[0][0]:
-            raise ValueError(
-                f"network {i} is of another architecture than network 0: networks that "
-                "train together may differ in their weights alone."
-            )
-    return parts[0][0], [(params, rest) for _, params, rest in parts]
+@dataclass
+class Watch:
+    """Whether training still gets better.
 
+    Args:
+        config: Which says how good is good enough, and how long to wait.
+        best: The score of the best record.
+        score: That of the last, the less the better.
+        waited: Records since the best.
+        records: How many there were.
+        done: Whether training ends.
+    """
 
-def _give_back(nets: Sequence[Chain], run: Steps, state: State) -> None:
-    """Writes copies of the weights into the networks, for the next step takes these."""
-    if any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
-        return  # Interrupted inside a step: the last record's weights stay.
-    for net, weights in zip(nets, run.weights(state), strict=True):
-        nnx.update(net, *weights)
+    config: Config
+    best: float = math.inf
+    score: float = math.inf
+    waited: int = 0
+    records: int = 0
+    done: bool = False
 
+    def see(self, record: Record) -> bool:
+        """Looks at a record, and says whether it is the best so far."""
+        self.score = float(np.mean(record.metrics.get("validation_loss", record.loss)))
+        better = self.score < self.best
+        self.best = min(self.best, self.score)
+        self.waited = 0 if better else self.waited + 1
+        self.records += 1
+        patience, desired = self.config.patience, self.config.desired_error
+        error = record.metrics.get("error")
+        self.done = patience is not None and self.waited >= patience
+        if desired is not None and error is not None:
+            self.done |= bool(np.all(error <= desired))
+        return better
 
-def _means(found: Sequence[Sums]) -> dict[str, Any]:
-    """Counts, then divides; in float64 on the host."""
-    columns = jax.device_get(found)
-    total = {
-        name: np.sum([sums[name] for sums in columns], axis=0, dtype=np.float64)
-        for name in columns[0]
-    }
-    return {
-        name: mean.tolist() if mean.ndim == 0 else mean
-        for name, mean in divide(total).items()
-    }
+    def notes(self) -> dict[str, Any]:
+        """All but the configuration."""
+        return {name: value for name, value in vars(self).items() if name != "config"}
 
-
-def _reached(means: dict[str, Any], desired_error: float | None) -> bool:
-    return desired_error is not None and bool(np.all(means["error"] <= desired_error))
+    def restore(self, notes: dict[str, Any]) -> None:
+        """Takes over what `notes` gave."""
+        for name, value in notes.items():
+            setattr(self, name, value)

@@ -26,13 +26,16 @@ def sums(
     Args:
         loss: From votes and labels to one loss per example, as optax's are.
         votes: What the network says.
-        labels: What is true; whole numbers where a class is voted for.
+        labels: What is true: whole numbers where a class is voted for, one for each
+            vote less the axis of classes; as many as votes where several may be true;
+            or quantities, in floats.
         mask: 1 for an example and 0 for what only fills the batch; all count by
             default.
 
     Returns:
-        `loss`, `count` and, where labels are whole numbers, `error`: how many examples
-        the most votes went to another class.
+        `loss`, `count` and, where labels are whole numbers or true and false, `error`:
+        for how many the most votes went to another class, or which share of the votes
+        for each of several had the wrong sign.
 
     Example:
         >>> import optax
@@ -43,12 +46,15 @@ def sums(
         Array(0.33333334, dtype=float32)
     """
     mask = jnp.ones(len(labels)) if mask is None else mask
-    each = loss(votes, labels)
+    number = labels.astype(jnp.int32) if labels.dtype == bool else labels
+    each = loss(votes, number)
     each = each.reshape(len(labels), -1).mean(axis=1)
     # A filler's loss may be anything, so it is replaced, not multiplied by zero.
     found = {"loss": jnp.sum(jnp.where(mask > 0, each, 0.0)), "count": jnp.sum(mask)}
-    if jnp.issubdtype(labels.dtype, jnp.integer):
-        wrong = jnp.argmax(votes, axis=-1) != labels
+    if not jnp.issubdtype(labels.dtype, jnp.floating):
+        several = labels.shape == votes.shape
+        said = votes > 0 if several else jnp.argmax(votes, axis=-1)
+        wrong = said != labels
         found["error"] = jnp.sum(wrong.reshape(len(labels), -1).mean(axis=1) * mask)
     return found
 

@@ -6,46 +6,66 @@ from typing import Literal
 import optax
 
 OptimizerName = Literal["sgd", "momentum", "adam", "adamw"]
-ScheduleName = Literal["constant", "cosine", "onecycle"]
+ScheduleName = Literal["constant", "cosine", "warmup_cosine", "onecycle"]
 
 OPTIMIZERS = {
     "sgd": optax.sgd,
     "momentum": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
     "adam": optax.adam,
-    "adamw": optax.adamw,
 }
 SCHEDULES = {
-    "constant": lambda rate, steps: optax.constant_schedule(rate),
-    "cosine": optax.cosine_decay_schedule,
-    "onecycle": lambda rate, steps: optax.cosine_onecycle_schedule(steps, rate),
+    "constant": lambda rate, steps, warmup: optax.constant_schedule(rate),
+    "cosine": lambda rate, steps, warmup: optax.cosine_decay_schedule(rate, steps),
+    "warmup_cosine": lambda rate, steps, warmup: optax.warmup_cosine_decay_schedule(
+        0.0, rate, round(warmup * steps), steps
+    ),
+    "onecycle": lambda rate, steps, warmup: optax.cosine_onecycle_schedule(steps, rate),
 }
+
+
+@lru_cache(maxsize=32)
+def schedule(
+    name: ScheduleName, learning_rate: float, steps: int, warmup: float = 0.05
+) -> optax.Schedule:
+    """From a step to its learning rate.
+
+    Args:
+        name: One of `SCHEDULES`.
+        learning_rate: The constant rate, where `cosine` starts, or the peak of
+            `warmup_cosine` and `onecycle`.
+        steps: After how many steps the schedule ends.
+        warmup: The share of them in which `warmup_cosine` rises, from nothing.
+
+    Returns:
+        An optax schedule.
+    """
+    return SCHEDULES[name](learning_rate, steps, warmup)
 
 
 @lru_cache(maxsize=32)  # The same names give the same object, so steps compile once.
 def optimizer(
-    name: OptimizerName, schedule: ScheduleName, learning_rate: float, steps: int
+    name: OptimizerName,
+    rate: optax.Schedule,
+    *,
+    weight_decay: float | None = None,
+    clip: float | None = None,
 ) -> optax.GradientTransformation:
-    """An optimizer whose learning rate follows a schedule over so many steps.
+    """An optimizer whose learning rate follows a schedule.
 
     Args:
-        name: One of `OPTIMIZERS`.
-        schedule: One of `SCHEDULES`.
-        learning_rate: The constant rate, where `cosine` starts, or the peak of
-            `onecycle`.
-        steps: After how many steps the schedule ends.
+        name: `adamw`, or one of `OPTIMIZERS`.
+        rate: The schedule.
+        weight_decay: λ: `adamw` takes λ · rate of every weight away, 0.0001 by default,
+            while the others add λ times the weight to its gradient, 0 by default.
+        clip: The largest norm of a whole gradient.
 
     Returns:
-        An optax transformation.
-
-    Raises:
-        ValueError: If a name is unknown, or the learning rate is not positive.
+        An optax transformation: clipping, then decay, then the step.
     """
-    if name not in OPTIMIZERS:
-        raise ValueError(f"`optimizer` is {name!r}, but must be in {list(OPTIMIZERS)}.")
-    if schedule not in SCHEDULES:
-        raise ValueError(
-            f"`schedule` is {schedule!r}, but must be in {list(SCHEDULES)}."
-        )
-    if not learning_rate > 0:
-        raise ValueError(f"`learning_rate` is {learning_rate}, but must be positive.")
-    return OPTIMIZERS[name](SCHEDULES[schedule](learning_rate, steps))
+    parts = [] if clip is None else [optax.clip_by_global_norm(clip)]
+    if name == "adamw":
+        decay = 1e-4 if weight_decay is None else weight_decay
+        return optax.chain(*parts, optax.adamw(rate, weight_decay=decay))
+    if weight_decay:
+        parts.append(optax.add_decayed_weights(weight_decay))
+    return optax.chain(*parts, OPTIMIZERS[name](rate))

@@ -1,6 +1,6 @@
 """One step of training: pure functions of split state, compiled once per network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -10,71 +10,232 @@ import optax
 from flax import nnx
 from jaxtyping import Array
 
+from cnn_jax.data import as_float, mixup
+from cnn_jax.data.augment import Augment
 from cnn_jax.lowering import compiler_options
 from cnn_jax.training.metrics import Loss, Sums, sums
 
-Augment = Callable[[Array, Array], Array]
-
 
 class State(NamedTuple):
-    """Everything that a step changes."""
+    """Everything that a step reads or changes, but for the data."""
 
-    params: nnx.State
-    rest: nnx.State
+    params: nnx.State  # What learns,
+    frozen: nnx.State  # weights that do not,
+    rest: nnx.State  # and statistics and chance.
     opt_state: optax.OptState
-    key: Array
+    average: tuple[nnx.State, nnx.State] | None  # Of params and rest.
+    key: Array  # Of the run: a step and an epoch derive their own.
+    step: Array  # How many were taken.
+    halted: Array  # Whether the next one would give what is not finite.
+    total: Sums  # Since the last record.
 
 
 class Recipe(NamedTuple):
     """Everything that a step never changes, and what it is compiled for."""
 
     graph: nnx.GraphDef
+    learns: Any  # The filter that tells `params` from the others.
     loss: Loss
     optimizer: optax.GradientTransformation
     batch_size: int
-    augment: Augment | None
+    augment: Augment | None = None
+    mixup: float = 0.0
+    half: bool = False
+    accumulate: int = 1
+    ema: float | None = None
+    heads: tuple[tuple[str, float], ...] = ()
+    sums: tuple[str, ...] = ("loss", "count", "error")
 
 
-def start(recipe: Recipe, params: nnx.State, rest: nnx.State, key: Array) -> State:
+Parts = tuple[nnx.State, nnx.State, nnx.State]
+Batch = tuple[Array, Array, Array]  # Inputs, labels, and 0 for what fills the batch.
+
+
+def start(recipe: Recipe, parts: Parts, key: Array) -> State:
     """The state before the first step."""
-    return State(params, rest, recipe.optimizer.init(params), key)
+    params, frozen, rest = parts
+    return State(
+        params=params,
+        frozen=frozen,
+        rest=rest,
+        opt_state=recipe.optimizer.init(params),
+        average=None if recipe.ema is None else (params, rest),
+        key=key,
+        step=jnp.int32(0),
+        halted=jnp.array(False),
+        total={name: jnp.float32(0) for name in recipe.sums},
+    )
 
 
-def shuffled(key: Array, examples: int, batch_size: int) -> Array:
-    """Every example once, in an order drawn by key.
+@partial(jax.jit, static_argnames=("examples", "batch_size"))
+def shuffled(
+    key: Array, step: Array, *, examples: int, batch_size: int
+) -> tuple[Array, Array]:
+    """Every example once, in the order of this epoch, and the step it began with.
 
     The last batch is filled up from the front once more. A filler is written as ~row,
     which is negative: its loss does not count, but statistics of the batch, which
     cannot be masked, see examples like any others.
     """
-    # A stream of its own: the steps split the same key for their own chance.
-    order = jax.random.permutation(jax.random.fold_in(key, 0), examples)
-    return jnp.concatenate([order, ~jnp.resize(order, (-examples % batch_size,))])
+    epoch, done = jnp.divmod(step, -(-examples // batch_size))
+    key = jax.random.fold_in(jax.random.split(key)[0], epoch)
+    order = jax.random.permutation(key, examples).astype(jnp.int32)
+    filled = jnp.concatenate([order, ~jnp.resize(order, (-examples % batch_size,))])
+    return filled, step - done
 
 
 def train_step(
-    recipe: Recipe, state: State, inputs: Array, labels: Array, order: Array, i: Array
-) -> tuple[State, Sums]:
-    """Learns from the i-th batch of an order, and says how it fared before."""
-    at = jax.lax.dynamic_slice_in_dim(order, i * recipe.batch_size, recipe.batch_size)
-    mask, rows = (at >= 0).astype(jnp.float32), jnp.maximum(at, ~at)
-    x, y = inputs[rows], labels[rows]
-    key, now = jax.random.split(state.key)
-    if recipe.augment is not None:
-        x = recipe.augment(now, x)
+    recipe: Recipe, state: State, inputs: Array, labels: Array, at: Array
+) -> State:
+    """Learns from the rows `at`, and adds up how it fared before.
 
-    def mean_loss(params: nnx.State) -> tuple[Array, tuple[nnx.State, Sums]]:
-        net: Any = nnx.merge(recipe.graph, params, state.rest, copy=True)
-        found = sums(recipe.loss, net(x), y, mask)
-        rest: Any = nnx.split(net, nnx.Param, ...)[2]
-        return found["loss"] / found["count"], (rest, found)
-
-    gradient, (rest, found) = jax.grad(mean_loss, has_aux=True)(state.params)
+    A step whose loss or weights would not be finite is not taken, nor is any after it.
+    """
+    rows, mask = jnp.maximum(at, ~at), (at >= 0).astype(jnp.float32)
+    gradient, rest, found = gradients(recipe, state, (inputs[rows], labels[rows], mask))
     updates, opt_state = recipe.optimizer.update(
         gradient, state.opt_state, state.params
     )
     params: Any = optax.apply_updates(state.params, updates)
-    return State(params, rest, opt_state, key), found
+    average = state.average
+    if recipe.ema is not None:
+        average = _averaged(average, (params, rest), 1 - recipe.ema)
+    new = state._replace(
+        params=params,
+        rest=rest,
+        opt_state=opt_state,
+        average=average,
+        step=state.step + 1,
+        total=_plus(state.total, found),
+    )
+    fine = jnp.isfinite(found["loss"]) & ~state.halted & _finite(params)
+    old = state._replace(halted=jnp.array(True))
+    return jax.tree.map(partial(jnp.where, fine), new, old)
+
+
+def gradients(
+    recipe: Recipe, state: State, batch: Batch
+) -> tuple[nnx.State, nnx.State, Sums]:
+    """The gradient of the mean loss, what becomes of `rest`, and the sums."""
+    slope = jax.grad(partial(_objective, recipe, state.frozen), has_aux=True)
+    parts = in_parts(recipe, state, batch)
+    first = jax.tree.map(lambda x: x[0], parts)
+    if recipe.accumulate == 1:
+        total, (rest, found) = slope(state.params, state.rest, *first)
+    else:
+        like = jax.eval_shape(slope, state.params, state.rest, *first)
+        nothing = _zeros((like[0], like[1][1]))
+
+        def add(carry: Any, part: Any) -> tuple[Any, None]:
+            rest, sums = carry
+            gradient, (rest, found) = slope(state.params, rest, *part)
+            return (rest, _plus(sums, (gradient, found))), None
+
+        carry, _ = jax.lax.scan(add, (state.rest, nothing), parts)
+        rest, (total, found) = carry
+    return jax.tree.map(lambda g: g / found["count"], total), rest, found
+
+
+def in_parts(recipe: Recipe, state: State, batch: Batch) -> tuple[Batch, Array]:
+    """The parts in which a batch goes through the network, each with a key."""
+    cut = jax.tree.map(lambda x: x.reshape(recipe.accumulate, -1, *x.shape[1:]), batch)
+    key = jax.random.fold_in(jax.random.split(state.key)[1], state.step)
+    return cut, jax.random.split(key, recipe.accumulate)
+
+
+def _objective(
+    recipe: Recipe,
+    frozen: nnx.State,
+    params: nnx.State,
+    rest: nnx.State,
+    batch: Batch,
+    key: Array,
+) -> tuple[Array, tuple[nnx.State, Sums]]:
+    """The summed loss of a batch, with its heads; and what the network has become."""
+    x, targets = seen(recipe, batch, key)
+    votes, rest = forward(recipe, params, frozen, rest, x)
+
+    def found(votes: Array) -> Sums:
+        parts = [
+            jax.tree.map(
+                lambda s, a=share: a * s, sums(recipe.loss, votes, y, batch[2])
+            )
+            for share, y in targets
+        ]
+        return parts[0] if len(parts) == 1 else _plus(*parts)
+
+    out = found(votes[0])
+    total = out["loss"]
+    for head, (_, weight) in zip(votes[1:], recipe.heads, strict=True):
+        total = total + weight * found(head)["loss"]
+    return total, (rest, out)
+
+
+def seen(
+    recipe: Recipe, batch: Batch, key: Array
+) -> tuple[Array, list[tuple[Any, Array]]]:
+    """What a network sees of a batch; and the labels, with how much each counts."""
+    x, y, _ = batch
+    keys = jax.random.split(key)
+    x = as_float(x)
+    if recipe.augment is not None:
+        x = recipe.augment(keys[0], x)
+    if not recipe.mixup:
+        return x, [(1.0, y)]
+    x, partner, share = mixup(keys[1], x, alpha=recipe.mixup)
+    return x, [(share, y), (1 - share, y[partner])]
+
+
+def forward(
+    recipe: Recipe, params: nnx.State, frozen: nnx.State, rest: nnx.State, x: Array
+) -> tuple[list[Array], nnx.State]:
+    """The votes, then those of heads that learn; and what the network has become."""
+    net, x = merged(recipe, params, frozen, rest, x)
+    if recipe.heads:
+        every = net.with_heads(x)
+        votes = [every[net.names[-1]], *(every[name] for name, _ in recipe.heads)]
+    else:
+        votes = [net(x)]
+    left: Any = nnx.split(net, recipe.learns, nnx.Param, ...)[3]
+    if recipe.half:
+        votes = [vote.astype(jnp.float32) for vote in votes]
+    return votes, left
+
+
+def merged(
+    recipe: Recipe, params: nnx.State, frozen: nnx.State, rest: nnx.State, x: Array
+) -> tuple[Any, Array]:
+    """A network and its input, in the precision that it computes in."""
+    if recipe.half:
+        params, frozen, x = jax.tree.map(_half, (params, frozen, x))
+    return nnx.merge(recipe.graph, params, frozen, rest, copy=True), x
+
+
+def _half(x: Array) -> Array:
+    return x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x
+
+
+def _plus(a: Any, b: Any) -> Any:
+    return jax.tree.map(jnp.add, a, b)
+
+
+def _zeros(like: Any) -> Any:
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+
+
+def _averaged(old: Any, new: Any, share: float) -> Any:
+    """Moves floats by a share towards the new, and takes over what is no float."""
+
+    def move(old: Array, new: Array) -> Any:
+        if not jnp.issubdtype(new.dtype, jnp.floating):
+            return new
+        return optax.incremental_update(new, old, share)
+
+    return jax.tree.map(move, old, new)
+
+
+def _finite(params: nnx.State) -> Array:
+    return jnp.array([jnp.isfinite(w).all() for w in jax.tree.leaves(params)]).all()
 
 
 def train_steps(
@@ -83,80 +244,75 @@ def train_steps(
     inputs: Array,
     labels: Array,
     order: Array,
-    first: Array,
-    last: Array,
-) -> tuple[State, Sums]:
-    """The steps from `first` up to `last`, and their sums together.
+    begin: Array,
+    count: Array,
+) -> tuple[State, Array]:
+    """The next `count` steps; and whether one of them was not taken.
 
     Several in one dispatch spare the way through Python and, on a CPU, fresh memory for
-    every step.
+    every step. `order` holds the rows of the steps from `begin` on.
     """
-    one = jax.jit(partial(train_step, recipe))  # So that it is traced once.
+    first = (state.step - begin) * recipe.batch_size
 
-    def step(i: Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
-        state, found = one(carry[0], inputs, labels, order, i)
-        return state, jax.tree.map(jnp.add, carry[1], found)
+    def step(i: Array, state: State) -> State:
+        place = first + i * recipe.batch_size
+        at = jax.lax.dynamic_slice_in_dim(order, place, recipe.batch_size)
+        return train_step(recipe, state, inputs, labels, at)
 
-    _, found = jax.eval_shape(one, state, inputs, labels, order, first)
-    nothing = jax.tree.map(jnp.zeros_like, found)
-    return jax.lax.fori_loop(first, last, step, (state, nothing))
+    state = jax.lax.fori_loop(0, count, step, state)
+    return state, jnp.copy(state.halted)
+
+
+def weights(state: State) -> tuple[nnx.State, nnx.State]:
+    """What is evaluated and given back: the weights that learn, and the rest."""
+    return state.average or (state.params, state.rest)
+
+
+@partial(jax.jit, static_argnums=1)
+def copied(tree: Any, row: int | None = None) -> Any:
+    """Copies that no step takes over; of one network where several are stacked."""
+    return jax.tree.map(lambda x: jnp.copy(x if row is None else x[row]), tree)
+
+
+@partial(jax.jit, donate_argnums=0)
+def cleared(total: Sums) -> Sums:
+    """The same sums, with nothing added up."""
+    return jax.tree.map(jnp.zeros_like, total)
 
 
 class Steps(NamedTuple):
-    """The compiled functions of one recipe, for one network or for many at once."""
+    """The compiled functions of one recipe."""
 
-    start: Callable[..., State]
-    shuffled: Callable[..., Array]
-    train_steps: Callable[..., tuple[State, Sums]]
-    weights: Callable[[State], list[tuple[nnx.State, nnx.State]]]
+    start: Callable[[Sequence[Parts], Array], State]
+    train_steps: Callable[..., tuple[State, Array]]
 
 
 @lru_cache(maxsize=32)  # Equal networks under equal recipes share one compilation.
-def compiled(
-    recipe: Recipe, *, examples: int, many: int | None, own_data: bool
-) -> Steps:
-    """The functions of a recipe, jit-compiled; with `many`, mapped over networks.
+def compiled(recipe: Recipe, *, together: int = 1, own_data: bool = False) -> Steps:
+    """The functions of a recipe, jit-compiled; for several networks mapped by `vmap`.
 
     Args:
         recipe: What never changes.
-        examples: How many there are to shuffle.
-        many: How many networks there are, or None for one that stands by itself.
+        together: How many networks are stacked in one state.
         own_data: Whether inputs and labels have a leading axis, one entry per network.
 
     Returns:
-        `start`, from each network's (params, rest) and a key; `shuffled`;
-        `train_steps`, which takes over its state's buffers; and `weights`, a copy of
-        each network's.
+        `start`, from the parts of each network and as many keys; and `train_steps`,
+        which takes over its state's buffers.
     """
-    begin = partial(start, recipe)
-    shuffle = partial(shuffled, examples=examples, batch_size=recipe.batch_size)
-    steps = partial(train_steps, recipe)
+    begin, steps = partial(start, recipe), partial(train_steps, recipe)
     fast = partial(jax.jit, donate_argnums=0, compiler_options=compiler_options())
-    if many is None:
+    if together == 1:
 
-        def begin_one(parts: Any, key: Array) -> State:
-            params, rest = jax.tree.map(jnp.copy, parts[0])
-            return begin(params, rest, key)
+        def begin_one(parts: Sequence[Parts], keys: Array) -> State:
+            return begin(jax.tree.map(jnp.copy, parts[0]), keys[0])
 
-        return Steps(
-            jax.jit(begin_one),
-            jax.jit(shuffle),
-            fast(steps),
-            jax.jit(lambda state: [jax.tree.map(jnp.copy, (state.params, state.rest))]),
-        )
+        return Steps(jax.jit(begin_one), fast(steps))
     data = 0 if own_data else None
 
-    def begin_all(parts: Any, key: Array) -> State:
-        params, rest = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
-        return jax.vmap(begin)(params, rest, jax.random.split(key, many))
+    def begin_all(parts: Sequence[Parts], keys: Array) -> State:
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+        return jax.vmap(begin)(stacked, keys)
 
-    def weights(state: State) -> list[tuple[nnx.State, nnx.State]]:
-        trained = (state.params, state.rest)
-        return [jax.tree.map(lambda leaf, i=i: leaf[i], trained) for i in range(many)]
-
-    return Steps(
-        jax.jit(begin_all),
-        jax.jit(jax.vmap(shuffle)),
-        fast(jax.vmap(steps, in_axes=(0, data, data, 0, None, None))),
-        jax.jit(weights),
-    )
+    mapped = jax.vmap(steps, in_axes=(0, data, data, 0, 0, None))
+    return Steps(jax.jit(begin_all), fast(mapped))

@@ -75,10 +75,13 @@ def test_xo(tmp_path, data_dir, capsys):
     assert html.count("<img") == 11
 
     net = models.xo_net(rngs=nnx.Rngs(7))
-    checkpoint.restore(result.folder / "checkpoint", net)
+    steps = (result.folder / "checkpoints").iterdir()
+    last = max((p for p in steps if p.name.isdecimal()), key=lambda p: int(p.name))
+    checkpoint.restore(last / "net0", net)
     assert net(jnp.ones((2, 28, 28, 1))).shape == (2, 2)
 
 
+@pytest.mark.full
 def test_digits(tmp_path, data_dir, capsys):
     config = digits.Config(
         name="test", runs=tmp_path, data_dir=data_dir, seeds=2, epochs=3

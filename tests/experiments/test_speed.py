@@ -21,6 +21,7 @@ SMALL = Net(
 )
 
 
+@pytest.mark.full
 def test_the_rivals_train_one_network():
     # Equal weights must give equal losses, so that equal work is timed.
     shapes, losses = [], []

@@ -142,9 +142,8 @@ def test_no_gradient_scatters(pool):
         assert "scatter" not in text
 
 
-@pytest.mark.parametrize(
-    "dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_sums_of_half_floats_are_rounded_once(rng, dtype):
     x = draw(rng, 4, 40, 2, dtype=dtype)
     pools = [lambda x, p=pool: p(x, (2, 20)) for pool in RUN.values()]
@@ -275,7 +274,7 @@ def test_lp_pool_has_no_slope_at_zero():
     assert_close(F.lp_pool(x, jnp.inf, (2,)), F.max_pool(jnp.abs(x), (2,)))
 
 
-@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("axes", [1, 2, pytest.param(3, marks=pytest.mark.full)])
 def test_unpooling_puts_back(rng, axes):
     size, window = (7, 6, 9)[:axes], (2, 3, 2)[:axes]
     x = draw(rng, 2, 3, *size, 2)

@@ -156,7 +156,9 @@ def read(x, at, method, outside, aligned):
 
 @pytest.mark.parametrize("method", ["nearest", "linear", "cubic"])
 @pytest.mark.parametrize("outside", ["zeros", "border", "reflection"])
-@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize(
+    "align_corners", [False, pytest.param(True, marks=pytest.mark.full)]
+)
 def test_grid_sample_agrees_with_the_definition(rng, method, outside, align_corners):
     for size, places in (((5,), (7,)), ((4, 6), (3, 5)), ((3, 4, 2), (2, 3, 2))):
         x = draw(rng, 2, *size, 3)

@@ -1,0 +1,75 @@
+"""Where a network went wrong, when its loss or its weights are no longer numbers."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from cnn_jax.lowering import compiler_options
+from cnn_jax.training.checkpoint import path_name
+from cnn_jax.training.step import (
+    Batch,
+    Recipe,
+    State,
+    gradients,
+    in_parts,
+    merged,
+    seen,
+)
+
+
+class NotFiniteError(FloatingPointError):
+    """A step would have given a loss or weights that are NaN or infinite."""
+
+
+def culprit(recipe: Recipe, state: State, batch: Batch) -> str:
+    """What was first not finite in a step: the data, a weight, a stage, or a gradient.
+
+    Args:
+        recipe: Of the step.
+        state: From before it.
+        batch: What it was to learn from.
+
+    Returns:
+        The end of a sentence.
+    """
+    names: list[str] = []
+
+    def look(state: State, batch: Batch) -> list[Array]:
+        found = _outputs(recipe, state, batch)
+        names[:] = found
+        return list(found.values())
+
+    flags = jax.jit(look, compiler_options=compiler_options())(state, batch)
+    wrong = [name for name, fine in zip(names, flags, strict=True) if not fine]
+    return wrong[0] if wrong else "everything is finite but the step of the optimizer"
+
+
+def _outputs(recipe: Recipe, state: State, batch: Batch) -> dict[str, Array]:
+    """Whether each is finite, in the order in which a step comes to it."""
+    found = {"the inputs of the batch are not": _finite(batch[0])}
+    weights, _ = jax.tree.flatten_with_path((state.params, state.frozen))
+    for path, leaf in weights:
+        name = path_name(path[1:])
+        found[f"the weights {name} are not, from the start"] = _finite(leaf)
+    for part in range(recipe.accumulate):
+        some, key = jax.tree.map(lambda x, i=part: x[i], in_parts(recipe, state, batch))
+        x, _ = seen(recipe, some, key)
+        net, x = merged(recipe, state.params, state.frozen, state.rest, x)
+        for path, stage in net.steps():
+            x = stage(x)
+            name = f"the first output that is not is that of stage {path!r}"
+            found[name] = found.get(name, jnp.array(True)) & _finite(x)
+    gradient, _, sums = gradients(recipe, state, batch)
+    found["every stage's output is, but the loss is not"] = _finite(sums["loss"])
+    slopes, _ = jax.tree.flatten_with_path(gradient)
+    for path, leaf in slopes:
+        name = f"the loss is, but the gradient of {path_name(path)} is not"
+        found[name] = _finite(leaf)
+    return found
+
+
+def _finite(tree: Any) -> Array:
+    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.array([jnp.isfinite(x).all() for x in floats]).all()

@@ -1,0 +1,66 @@
+"""What people see while a network learns."""
+
+import contextlib
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from cnn_jax.training.loop import Record
+
+
+def watch(
+    records: Iterable["Record"], *, name: str = "", console: Console | None = None
+) -> Generator["Record", None, None]:
+    """Passes records on, under a bar; where there is no terminal, in plain lines.
+
+    Args:
+        records: What `fit` yields.
+        name: What is trained.
+        console: Where it is shown; the terminal by default.
+
+    Yields:
+        The same records.
+    """
+    console = console or Console(highlight=False)
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(_bar(console)) if console.is_terminal else None
+        task = None if bar is None else bar.add_task(name, now="")
+        for record in records:
+            if bar is None or task is None:
+                console.print(_line(name, record), markup=False, soft_wrap=True)
+            else:
+                total, now = record.steps, describe(record)
+                bar.update(task, completed=record.step, total=total, now=now)
+            yield record
+        if bar is not None and task is not None:
+            bar.update(task, total=bar.tasks[task].completed)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(16),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[now]}"),
+        console=console,
+    )
+
+
+def _line(name: str, record: "Record") -> str:
+    left = f"{record.seconds_left:,.0f} s left"
+    epoch = f"epoch {record.epoch}, step {record.step:,} of {record.steps:,}"
+    return f"{name + ': ' if name else ''}{epoch}: {describe(record)}, {left}"
+
+
+def describe(record: "Record") -> str:
+    """Loss, share of wrong votes and speed; the means over networks."""
+    parts = [f"loss {np.mean(record.loss):.3f}"]
+    if "error" in record.metrics:
+        parts.append(f"wrong {np.mean(record.metrics['error']):.2%}")
+    if "validation_error" in record.metrics:
+        parts.append(f"unseen {np.mean(record.metrics['validation_error']):.2%}")
+    return ", ".join([*parts, f"{record.examples_per_second:,.0f}/s"])

@@ -1,0 +1,169 @@
+"""What people see of a training: its progress, its end in numbers that are none."""
+
+import io
+import json
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from rich.console import Console
+
+import cnn_jax.functional as F
+from cnn_jax import data, nn, training
+from tests.training.networks import mlp, small_set, weights
+
+
+@pytest.fixture
+def small():
+    return small_set()
+
+
+def fails(net, sets, config, **how):
+    """The message of a run that comes to what is no number."""
+    with pytest.raises(training.NotFiniteError) as caught:
+        list(training.fit(net, sets, config, **how))
+    return str(caught.value)
+
+
+def with_stage(stage):
+    rngs = nnx.Rngs(0)
+    stages = {"zz": nn.Dense(3, 7, rngs=rngs), "odd": stage, "relu": F.relu}
+    return nn.Chain(stages | {"aa": nn.Dense(7, 3, rngs=rngs)})
+
+
+def test_the_first_stage_that_is_not_finite_is_named(small):
+    net = with_stage(lambda x: jnp.log(x - x))
+    before = [np.array(w) for w in weights(net)]
+    said = fails(net, small, training.Config(batch_size=5, learning_rate=0.02))
+    assert "step 1 (epoch 1, learning rate 0.02) would make the loss" in said
+    assert "the first output that is not is that of stage 'odd'" in said
+    for a, b in zip(weights(net), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_later_step_is_found_and_the_weights_before_it_stay(small):
+    """At such a rate the weights grow until they are too large for float32."""
+    how = {"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 23}
+    net, want = mlp(), mlp()
+    said = fails(net, small, training.Config(50, **how))
+    step = int(re.match(r"step (\d+) ", said)[1])
+    assert 1 < step < 50
+    assert "(epoch " + str(step) in said
+    list(training.fit(want, small, training.Config(step - 1, **how)))
+    for a, b in zip(weights(net), weights(want), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_data_are_looked_at_first(small):
+    table = small.train["table"].copy()
+    table[4, 1] = np.nan
+    sets = data.Dataset({**small.train, "table": table}, small.test, small.classes)
+    said = fails(mlp(), sets, training.Config(batch_size=23))
+    assert "the inputs of the batch are not" in said
+
+
+@pytest.mark.full
+def test_weights_gradients_and_the_optimizer_are_told_apart(small):
+    net = mlp()
+    net.stages["aa"].kernel[...] = net.stages["aa"].kernel[...].at[0, 0].set(jnp.inf)
+    config = training.Config(batch_size=23)
+    said = fails(net, small, config)
+    assert "the weights stages/aa/kernel are not, from the start" in said
+    steep = with_stage(lambda x: jnp.sqrt(jnp.abs(x - x)))
+    assert "the loss is, but the gradient of stages/zz" in fails(steep, small, config)
+
+    def loss(votes, labels):
+        return training.cross_entropy(votes, labels) / 0
+
+    said = fails(mlp(), small, config, loss=loss)
+    assert "every stage's output is, but the loss is not" in said
+    wild = optax.sgd(jnp.inf)
+    said = fails(mlp(), small, config, optimizer=wild)
+    assert "learning rate that of your optimizer" in said
+    assert "everything is finite but the step of the optimizer" in said
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"feed": "stream"},
+        pytest.param({"accumulate": 5, "mixup": 0.3}, marks=pytest.mark.full),
+    ],
+)
+def test_it_is_found_in_every_kind_of_step(small, how):
+    net = with_stage(lambda x: jnp.log(x - x))
+    said = fails(net, small, training.Config(batch_size=5, **how))
+    assert "stage 'odd'" in said
+
+
+def test_the_network_is_named_among_many(small):
+    nets = [mlp(0), mlp(1), mlp(2)]
+    nets[1].stages["zz"].bias[...] = jnp.full(7, jnp.nan)
+    said = fails(nets, small, training.Config(batch_size=5))
+    assert said.startswith("step 1 of network 1 (epoch 1")
+
+
+def test_the_last_good_checkpoint_stays(tmp_path, small):
+    how = {"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 23}
+    config = training.Config(50, **how, save_every=0.0)
+    said = fails(mlp(), small, config, folder=tmp_path)
+    step = int(re.match(r"step (\d+) ", said)[1])
+    folders = [
+        p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdecimal()
+    ]
+    assert max(map(int, folders)) == step - 1
+    again = fails(mlp(), small, config, folder=tmp_path, resume=True)
+    assert again == said
+
+
+# Progress.
+
+
+def shown(sets, *, terminal):
+    file = io.StringIO()
+    console = Console(file=file, width=80, force_terminal=terminal, highlight=False)
+    records = training.fit(mlp(), sets, training.Config(3, batch_size=5))
+    seen = list(training.watch(records, name="a net", console=console))
+    assert [record.epoch for record in seen] == [1, 2, 3]
+    return file.getvalue()
+
+
+def test_progress_without_a_terminal_is_plain_lines(small):
+    lines = shown(small_set(validation=small.test), terminal=False).splitlines()
+    assert len(lines) == 3
+    pattern = (
+        r"a net: epoch 2, step 10 of 15: loss \d\.\d{3}, wrong \d+\.\d\d%, "
+        r"unseen \d+\.\d\d%, [\d,]+/s, \d+ s left"
+    )
+    assert re.fullmatch(pattern, lines[1])
+
+
+def test_progress_in_a_terminal_is_a_bar(small):
+    text = shown(small, terminal=True)
+    assert "━" in text
+    last = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text).splitlines()[-1]
+    assert re.search(r"a net ━+ .*loss \d\.\d{3}, wrong \d+\.\d\d%, [\d,]+/s", last)
+    assert len(last.rstrip()) <= 80
+
+
+def test_progress_where_nothing_can_be_wrong(rng):
+    table = rng.normal(size=(8, 3)).astype(np.float32)
+    split = {"table": table, "label": table}
+    sets = data.Dataset(split, split, tuple("abc"))
+    net = nn.Chain({"out": nn.Dense(3, 3, rngs=nnx.Rngs(0))})
+    file = io.StringIO()
+    records = training.fit(net, sets, training.Config(1, batch_size=4, loss="squared"))
+    list(training.watch(records, console=Console(file=file, width=80)))
+    assert "wrong" not in file.getvalue()
+    assert file.getvalue().startswith("epoch 1, step 2 of 2: loss ")
+
+
+def test_a_trace_is_written_of_the_second_record(tmp_path, small):
+    config = training.Config(3, batch_size=5, profile=True)
+    list(training.fit(mlp(), small, config, folder=tmp_path))
+    (trace,) = tmp_path.rglob("*.xplane.pb")
+    assert trace.stat().st_size > 1000
+    assert len(json.loads((tmp_path / "config.json").read_text())) == 2
