@@ -24,6 +24,7 @@ def whole(run):
     return html
 
 
+@pytest.mark.full
 def test_xo(tmp_path, data_dir, capsys):
     config = xo.Config(
         name="test",

@@ -90,6 +90,7 @@ def test_the_gpu_part_runs_anywhere(rival):
     assert min(rates) > 0
 
 
+@pytest.mark.full
 def test_the_benchmark_ends_in_a_page(tmp_path, monkeypatch):
     small = speed.Op(2, (5, 6), 3, 4, (3, 2), stride=2, padding=1)
     ops = small, small._replace(channels=4, groups=4, held_out=True)

@@ -49,10 +49,8 @@ def test_batch_axes_and_vmap_are_loops(rng, operation):
 DTYPES = {"bfloat16": 0.03, "float16": 0.004, "float64": 1e-5}
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    ["bfloat16", *(pytest.param(w, marks=pytest.mark.full) for w in list(DTYPES)[1:])],
-)
+@pytest.mark.full
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_every_width_stays_and_agrees(rng, operation, dtype):
     x = draw(rng, *SHAPE, dtype="bfloat16")  # Which every other width can write.
 

@@ -173,7 +173,10 @@ def test_grid_sample_agrees_with_the_definition(rng, method, outside, align_corn
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("size", [(5,), (4, 6), (3, 1, 2)])
+@pytest.mark.parametrize(
+    "size",
+    [(4, 6), *(pytest.param(s, marks=pytest.mark.full) for s in ((5,), (3, 1, 2)))],
+)
 def test_affine_grid_is_a_map_of_the_places(rng, size, align_corners):
     axes = len(size)
     matrix = draw(rng, 2, axes, axes + 1)

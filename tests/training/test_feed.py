@@ -11,6 +11,7 @@ from flax import nnx
 
 from cnn_jax import data, nn, training
 from cnn_jax.training import trainer as trainers
+from cnn_jax.training.feed import fits
 from tests.training.networks import mlp, small_set, trained
 
 
@@ -77,11 +78,18 @@ def test_a_source_gives_what_arrays_give(small, caplog):
     same = training.evaluate(mlp(), small.test)
     np.testing.assert_allclose(found["loss"], same["loss"], rtol=1e-6)
     assert found["error"] == pytest.approx(same["error"])
+
+
+@pytest.mark.full
+def test_a_source_may_be_put_on_the_device(small):
+    want = trained(mlp(), small, training.Config(2, batch_size=5))
+    sets = data.Dataset(Shelf(small.train), small.test, small.classes)
     got = trained(mlp(), sets, training.Config(2, batch_size=5, feed="device"))
     for a, b in zip(got, want, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.full
 def test_many_networks_learn_from_a_stream(small):
     config = training.Config(2, batch_size=5)
     pair, alike = [mlp(0), mlp(1)], [mlp(0), mlp(1)]
@@ -95,7 +103,6 @@ def test_many_networks_learn_from_a_stream(small):
 
 def test_what_is_large_is_streamed(small, caplog, monkeypatch):
     caplog.set_level(logging.INFO, "cnn_jax")
-    training.fit(mlp(), small, training.Config(batch_size=5)).close()
     for feed, memory, said in (
         ("auto", 10**6, "lie on the device, feed=auto"),
         ("auto", 10**3, "are streamed, feed=auto"),
@@ -104,7 +111,7 @@ def test_what_is_large_is_streamed(small, caplog, monkeypatch):
     ):
         monkeypatch.setattr("cnn_jax.training.feed._memory", lambda m=memory: m)
         caplog.clear()
-        next(training.fit(mlp(), small, training.Config(batch_size=5, feed=feed)))
+        assert fits([small], training.Config(feed=feed)) == ("device," in said)
         assert said in caplog.text
 
 

@@ -109,6 +109,7 @@ def test_several_classes_at_once(rng):
     assert last.loss < 0.3
 
 
+@pytest.mark.full
 def test_quantities_are_learned(rng):
     table = rng.normal(size=(40, 4)).astype(np.float32)
     split = {
@@ -262,6 +263,7 @@ def test_half_precision_keeps_weights_and_statistics_whole(small):
         assert (a != b).any()
 
 
+@pytest.mark.full
 def test_half_precision_is_what_the_network_computes_in(small):
     seen = []
 
@@ -309,6 +311,7 @@ def test_a_frozen_prefix_is_seen_as_it_is_evaluated(small):
     assert_close(net.stages["aa"].kernel[...], last.stages["aa"].kernel[...])
 
 
+@pytest.mark.full
 def test_a_prefix_may_end_inside_of_a_block(small):
     rngs = nnx.Rngs(0)
     block = {"one": nn.Dense(3, 5, rngs=rngs), "two": nn.Dense(5, 5, rngs=rngs)}
@@ -397,6 +400,7 @@ def test_mixup_by_hand(small):
     assert found["count"] == 23
 
 
+@pytest.mark.full
 def test_named_augmentation_is_applied(rng):
     images = rng.normal(size=(6, 8, 9, 1)).astype(np.float32)
     split = {"image": images, "label": np.arange(6) % 3}

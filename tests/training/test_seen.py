@@ -99,6 +99,7 @@ def test_it_is_found_in_every_kind_of_step(small, how):
     assert "stage 'odd'" in said
 
 
+@pytest.mark.full
 def test_the_network_is_named_among_many(small):
     nets = [mlp(0), mlp(1), mlp(2)]
     nets[1].stages["zz"].bias[...] = jnp.full(7, jnp.nan)
@@ -106,6 +107,7 @@ def test_the_network_is_named_among_many(small):
     assert said.startswith("step 1 of network 1 (epoch 1")
 
 
+@pytest.mark.full
 def test_the_last_good_checkpoint_stays(tmp_path, small):
     how = {"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 23}
     config = training.Config(50, **how, save_every=0.0)
