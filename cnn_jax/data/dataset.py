@@ -97,11 +97,14 @@ def batches(
         Inputs and labels.
     """
     import grain
+    from absl import flags
 
     source = _Rows(split) if isinstance(split, Mapping) else split
     examples = grain.MapDataset.source(_Ordered(source, rows))
     stream = examples.batch(batch_size).to_iter_dataset()
     if workers:
+        if not flags.FLAGS.is_parsed():  # Grain 0.2 reads one of its own: grain#1355.
+            flags.FLAGS.mark_as_parsed()
         options = grain.MultiprocessingOptions(num_workers=workers)
         stream = stream.mp_prefetch(options)
     for batch in stream:
