@@ -27,6 +27,7 @@ from sklearn.svm import SVC
 import cnn_jax.functional as F
 from cnn_jax import data, nn, report, training
 from cnn_jax.models import lenet5
+from cnn_jax.training.story import learning, mistakes
 from experiments._shared import footer, start
 
 SIZE = 32  # What LeNet-5 was made for.
@@ -82,15 +83,17 @@ def run(config: Config) -> Result:
     raw = [_split(config, loaded, config.seed + i) for i in range(config.seeds)]
     splits = [_fitted(split) for split in raw]
     nets = train(page, config, splits, folder)
-    answers = [
-        training.predict(net, split.test["image"]).argmax(axis=-1)
-        for net, split in zip(nets, splits, strict=True)
-    ]
+    pairs = list(zip(nets, splits, strict=True))
+    votes = [training.predict(net, split.test["image"]) for net, split in pairs]
     truth = [split.test["label"] for split in splits]
-    lenet = np.array([(a == t).mean() for a, t in zip(answers, truth, strict=True)])
+    right = [v.argmax(axis=-1) == t for v, t in zip(votes, truth, strict=True)]
+    lenet = np.array([share.mean() for share in right])
     svm = _svm(raw) if _small(raw) else None
     lead = compare(page, lenet, svm)
-    confusion = mistakes(page, splits, answers, truth)
+    page.section("The mistakes of all seeds")
+    images = np.concatenate([split.test["image"] for split in splits])
+    every = images, np.concatenate(votes), np.concatenate(truth)
+    confusion = mistakes(page, *every, loaded.classes)
     folder.log({"lenet": lenet, "svm": svm, "lead": lead})
     page.write(folder.folder / "report.html", footer=footer(began))
     page.console.print(f"\n{footer(began)}\nreport: {folder.folder / 'report.html'}")
@@ -156,15 +159,7 @@ def train(
     shown = training.watch(
         records, name=f"{config.seeds} networks", console=page.console
     )
-    wrong = np.array([100 * np.asarray(record.metrics["error"]) for record in shown])
-    epochs = np.arange(1, len(wrong) + 1)
-    lines = {"training": (epochs, wrong.mean(axis=1), wrong.std(axis=1))}
-    page.figure(
-        report.curves(
-            {"wrong votes while learning": lines}, x="epoch", y="%", log_y=True
-        ),
-        f"Mean and standard deviation over {config.seeds} seeds.",
-    )
+    learning(page, list(shown))
     return nets
 
 
@@ -216,38 +211,6 @@ def _percent(shares: np.ndarray) -> list[str]:
     spread = shares.std(ddof=1) if len(shares) > 1 else 0.0
     mean = f"{100 * shares.mean():.2f} ± {100 * spread:.2f}"
     return [*(f"{100 * share:.2f}" for share in shares), mean]
-
-
-def mistakes(
-    page: report.Page,
-    splits: list[data.Dataset],
-    answers: list[np.ndarray],
-    truth: list[np.ndarray],
-) -> np.ndarray:
-    """Counts what was taken for what, and shows the pictures."""
-    page.section("The mistakes")
-    classes = splits[0].classes
-    counts = np.zeros((len(classes), len(classes)), int)
-    shown, titles = [], []
-    for split, answer, label in zip(splits, answers, truth, strict=True):
-        np.add.at(counts, (label, answer), 1)
-        for i in np.flatnonzero(answer != label):
-            shown.append(split.test["image"][i].squeeze())
-            titles.append(f"{classes[label[i]]}, not {classes[answer[i]]}")
-    page.figure(report.confusion(counts, classes), "True classes and votes, all seeds.")
-    wrong = counts - np.diag(np.diag(counts))
-    worst = np.argsort(wrong, axis=None)[::-1][:5]
-    pairs = [np.unravel_index(at, wrong.shape) for at in worst if wrong.flat[at]]
-    rows = [
-        [classes[true], classes[voted], str(wrong[true, voted])]
-        for true, voted in pairs
-    ]
-    page.table(["true", "taken for", "times"], rows or [["none", "", ""]])
-    page.text(f"{wrong.sum()} of {counts.sum():,} votes over all seeds were wrong.")
-    if shown:
-        figure = report.pictures(shown[:40], titles=titles[:40])
-        page.figure(figure, "What they are, and what they were taken for.")
-    return counts
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Flax NNX modules: they own parameters and call `cnn_jax.functional`."""
 
+from cnn_jax.nn.blocks import Branches as Branches
+from cnn_jax.nn.blocks import Residual as Residual
+from cnn_jax.nn.blocks import identity as identity
 from cnn_jax.nn.chain import Chain as Chain
 from cnn_jax.nn.chain import Stage as Stage
 from cnn_jax.nn.layers import Conv as Conv

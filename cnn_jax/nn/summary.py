@@ -14,6 +14,7 @@ from rich.table import Table
 from cnn_jax.functional.door import Number
 from cnn_jax.functional.padding import as_pads
 from cnn_jax.lowering import Geometry, conv_p, input_gradient_p
+from cnn_jax.nn.blocks import Branches, Residual, identity
 from cnn_jax.nn.chain import Chain, Stage
 from cnn_jax.nn.layers import ConvTranspose
 
@@ -145,30 +146,71 @@ def summary(net: Chain, input_shape: tuple[int, ...]) -> Summary:
         deterministic=True,
         use_running_average=True,
     )
-    x: Any = jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32)
-    field: Field | None = Field((1,) * axes, (1,) * axes, (0.0,) * axes)
-    rows = []
-    for name, stage in net.steps():
-        try:
-            jaxpr, out = jax.make_jaxpr(_pure(stage), return_shape=True)(
-                _state(stage), x
-            )
-        except (TypeError, ValueError) as error:
-            seen = _volume(jax.tree.map(jnp.shape, x))
-            raise type(error)(f"stage {name!r}, given {seen}: {error}") from error
-        field = _field_after(stage, x, out, field)
-        rows.append(
-            Row(
-                name=name,
-                kind=getattr(stage, "__name__", type(stage).__name__),
-                volume=jax.tree.map(jnp.shape, out),
-                parameters=_parameters(stage),
-                multiply_adds=sum(map(_multiply_adds, _equations(jaxpr.jaxpr))),
-                field=field,
-            )
-        )
-        x = out
+    x = jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32)
+    field = Field((1,) * axes, (1,) * axes, (0.0,) * axes)
+    rows, _, _ = _walk("", net, x, field)
     return Summary(tuple(input_shape), tuple(rows))
+
+
+Walked = tuple[list[Row], Any, Field | None]
+
+
+def _walk(path: str, stage: Any, x: Any, field: Field | None) -> Walked:
+    """The rows of a stage and of those inside, what it gives, and the field of that."""
+    if isinstance(stage, Chain):
+        rows = []
+        for name in stage.names:
+            inner = f"{path}/{name}".strip("/")
+            more, x, field = _walk(inner, stage.stages[name], x, field)
+            rows += more
+        return rows, x, field
+    if isinstance(stage, Branches | Residual):
+        ways = [
+            _walk(f"{path}/{name}".strip("/"), way, x, field)
+            for name, way in stage.ways()
+        ]
+        rows = [row for more, _, _ in ways for row in more]
+        _, out = _followed(path, stage, x)
+        joined = _joined([field for _, _, field in ways])
+        return [*rows, Row(path, _kind(stage), out.shape, 0, 0, joined)], out, joined
+    jaxpr, out = _followed(path, stage, x)
+    field = _field_after(stage, x, out, field)
+    row = Row(
+        name=path,
+        kind=_kind(stage),
+        volume=jax.tree.map(jnp.shape, out),
+        parameters=_parameters(stage),
+        multiply_adds=sum(map(_multiply_adds, _equations(jaxpr.jaxpr))),
+        field=field,
+    )
+    return [] if stage is identity else [row], out, field
+
+
+def _kind(stage: Any) -> str:
+    return getattr(stage, "__name__", type(stage).__name__)
+
+
+def _followed(path: str, stage: Stage, x: Any) -> tuple[Any, Any]:
+    """What a stage computes and gives, by shapes alone."""
+    try:
+        follow = jax.make_jaxpr(_pure(stage), return_shape=True)
+        return follow(_state(stage), x)
+    except (TypeError, ValueError) as error:
+        seen = _volume(jax.tree.map(jnp.shape, x))
+        raise type(error)(f"stage {path!r}, given {seen}: {error}") from error
+
+
+def _joined(fields: list[Field | None]) -> Field | None:
+    """The field of a unit that reads several ways: from the nearest to the farthest."""
+    if None in fields:
+        return None
+    axes = zip(*(zip(*field, strict=True) for field in fields if field), strict=True)
+    joined = []
+    for ways in axes:
+        low = min(o - (r - 1) / 2 for r, _, o in ways)
+        high = max(o + (r - 1) / 2 for r, _, o in ways)
+        joined.append((int(high - low) + 1, ways[0][1], (low + high) / 2))
+    return Field(*zip(*joined, strict=True))
 
 
 def _state(stage: Stage) -> Any:

@@ -15,3 +15,5 @@ from cnn_jax.training.nudging import nudge as nudge
 from cnn_jax.training.progress import watch as watch
 from cnn_jax.training.run import Run as Run
 from cnn_jax.training.run import hardware as hardware
+from cnn_jax.training.story import read_records as read_records
+from cnn_jax.training.story import write_report as write_report

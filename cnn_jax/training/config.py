@@ -26,6 +26,7 @@ class Config:
         schedule: Which of `optim.SCHEDULES`, over all epochs.
         learning_rate: The constant rate, or the peak of the schedule.
         warmup: The share of all steps in which `warmup_cosine` rises.
+        drops: The shares of all steps after which `step` falls to a tenth.
         weight_decay: How strongly weights are drawn to 0; by default 0.0001 for `adamw`
             and not at all for the others.
         loss: Which of `losses.LOSSES`.
@@ -71,6 +72,7 @@ class Config:
     schedule: ScheduleName = "constant"
     learning_rate: float = 1e-3
     warmup: float = 0.05
+    drops: tuple[float, ...] = (1 / 3, 2 / 3)
     weight_decay: float | None = None
     loss: LossName = "cross_entropy"
     label_smoothing: float = 0.0
@@ -103,6 +105,8 @@ class Config:
         for name in "learning_rate", "clip":
             if getattr(self, name) == 0:
                 raise ValueError(f"`{name}` is 0, but must be positive.")
+        for share in self.drops:
+            _check_range("drops", share, 0.0, 1.0)
         for weight in self.class_weights or ():
             _check_range("class_weights", weight, 0.0, None)
         for _, weight in self.head_weights:

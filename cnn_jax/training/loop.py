@@ -162,7 +162,7 @@ def _next(trainer: Trainer, interrupts: Interrupts) -> Record:
     every = config.record_every or trainer.batches
     epoch = first // trainer.batches + 1
     upto = min((first // every + 1) * every, epoch * trainer.batches)
-    trainer.advance(upto, interrupts.check)
+    trainer.advance(upto, interrupts)
     means = trainer.means()
     seconds = time.perf_counter() - began
     trainer.give_back()

@@ -6,7 +6,7 @@ from typing import Literal
 import optax
 
 OptimizerName = Literal["sgd", "momentum", "adam", "adamw"]
-ScheduleName = Literal["constant", "cosine", "warmup_cosine", "onecycle"]
+ScheduleName = Literal["constant", "step", "cosine", "warmup_cosine", "onecycle"]
 
 OPTIMIZERS = {
     "sgd": optax.sgd,
@@ -14,32 +14,45 @@ OPTIMIZERS = {
     "adam": optax.adam,
 }
 SCHEDULES = {
-    "constant": lambda rate, steps, warmup: optax.constant_schedule(rate),
-    "cosine": lambda rate, steps, warmup: optax.cosine_decay_schedule(rate, steps),
-    "warmup_cosine": lambda rate, steps, warmup: optax.warmup_cosine_decay_schedule(
-        0.0, rate, round(warmup * steps), steps
+    "constant": lambda rate, steps, warmup, drops: optax.constant_schedule(rate),
+    "step": lambda rate, steps, warmup, drops: optax.piecewise_constant_schedule(
+        rate, {round(d * steps): 0.1 for d in drops}
     ),
-    "onecycle": lambda rate, steps, warmup: optax.cosine_onecycle_schedule(steps, rate),
+    "cosine": lambda rate, steps, warmup, drops: optax.cosine_decay_schedule(
+        rate, steps
+    ),
+    "warmup_cosine": lambda rate, steps, warmup, drops: (
+        optax.warmup_cosine_decay_schedule(0.0, rate, round(warmup * steps), steps)
+    ),
+    "onecycle": lambda rate, steps, warmup, drops: optax.cosine_onecycle_schedule(
+        steps, rate
+    ),
 }
 
 
 @lru_cache(maxsize=32)
 def schedule(
-    name: ScheduleName, learning_rate: float, steps: int, warmup: float = 0.05
+    name: ScheduleName,
+    learning_rate: float,
+    steps: int,
+    *,
+    warmup: float = 0.05,
+    drops: tuple[float, ...] = (1 / 3, 2 / 3),
 ) -> optax.Schedule:
     """From a step to its learning rate.
 
     Args:
         name: One of `SCHEDULES`.
-        learning_rate: The constant rate, where `cosine` starts, or the peak of
-            `warmup_cosine` and `onecycle`.
+        learning_rate: The constant rate, where `step` and `cosine` start, or the peak
+            of `warmup_cosine` and `onecycle`.
         steps: After how many steps the schedule ends.
         warmup: The share of them in which `warmup_cosine` rises, from nothing.
+        drops: The shares of them after which `step` falls to a tenth.
 
     Returns:
         An optax schedule.
     """
-    return SCHEDULES[name](learning_rate, steps, warmup)
+    return SCHEDULES[name](learning_rate, steps, warmup, drops)
 
 
 @lru_cache(maxsize=32)  # The same names give the same object, so steps compile once.

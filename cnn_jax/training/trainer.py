@@ -21,6 +21,7 @@ from cnn_jax.training.checkpoint import Shapes, on_device, shapes_of
 from cnn_jax.training.config import Config
 from cnn_jax.training.feed import feeds, fits
 from cnn_jax.training.finite import NotFiniteError, culprit
+from cnn_jax.training.interrupts import Interrupts
 from cnn_jax.training.losses import named_loss
 from cnn_jax.training.metrics import Loss, divide, sums
 from cnn_jax.training.optim import optimizer as named_optimizer
@@ -39,8 +40,6 @@ from cnn_jax.training.step import (
 
 STEPS_PER_DISPATCH = 16
 SECONDS_PER_DISPATCH = 1.0  # As long as one may have to wait for when interrupting.
-
-is_param = nnx.filterlib.to_predicate(nnx.Param)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,26 +75,25 @@ class Trainer:
         self.examples = _check_data(data, self.every, len(self.nets), config)
         self.batches = -(-self.examples // config.batch_size)
         self.steps, self.step = config.epochs * self.batches, 0
+        named = loss is None
+        self.plain_loss = named_loss(config.loss) if loss is None else loss
+        if loss is None:
+            smoothing, weights = config.label_smoothing, config.class_weights
+            loss = named_loss(config.loss, smoothing, weights)
         self.rate = None
         if optimizer is None:
-            self.rate = schedule(
-                config.schedule, config.learning_rate, self.steps, config.warmup
-            )
-            how = {"weight_decay": config.weight_decay, "clip": config.clip}
-            optimizer = named_optimizer(config.optimizer, self.rate, **how)
+            self.rate, optimizer = _optimizer(config, self.steps)
         if augment is None and config.augment:
             augment = augmentation(*config.augment)
-        smoothed = config.loss, config.label_smoothing, config.class_weights
-        self.plain_loss = named_loss(config.loss) if loss is None else loss
         frozen = _Below(_frozen(self.nets[0], config.frozen))
         learns = nnx.All(nnx.Param, nnx.Not(frozen)) if config.frozen else nnx.Param
         graph, self.parts = _split(self.nets, learns, frozen)
         self.recipe = Recipe(
             graph,
             learns,
-            loss=named_loss(*smoothed) if loss is None else loss,
-            optimizer=optimizer,
-            batch_size=config.batch_size,
+            loss,
+            optimizer,
+            config.batch_size,
             augment=augment,
             mixup=config.mixup,
             half=config.precision == "bfloat16",
@@ -103,17 +101,13 @@ class Trainer:
             ema=config.ema,
             heads=config.head_weights,
         )
-        self._check_votes(named=loss is None)
+        self._check_votes(named=named)
         self.best: list[Any] = []
-        # On a CPU there is nothing to gain by doing several things at once.
-        count = len(self.nets)
-        self.together = count > 1 and jax.default_backend() != "cpu"
-        self.together = self.together and fits(self.every, config)
-        self.run = compiled(
-            self.recipe,
-            together=count if self.together else 1,
-            own_data=not isinstance(data, Dataset),
-        )
+        many = len(self.nets) > 1
+        self.together = many and side_by_side() and fits(self.every, config)
+        together = len(self.nets) if self.together else 1
+        own_data = not isinstance(data, Dataset)
+        self.run = compiled(self.recipe, together=together, own_data=own_data)
 
     def _check_votes(self, *, named: bool) -> None:
         """Runs everything on shapes alone, and compares votes with labels."""
@@ -154,19 +148,22 @@ class Trainer:
         parts = zip(self.parts, keys, strict=True)
         return [start([part], key[None]) for part, key in parts]
 
-    def advance(self, upto: int, check: Callable[[], None]) -> None:
+    def advance(self, upto: int, interrupts: Interrupts) -> None:
         """Takes the steps up to `upto`, some of them at a time.
 
         Args:
             upto: Of the same epoch.
-            check: Called between two dispatches; it may save and leave.
+            interrupts: Looked at between two dispatches; it may save and leave.
 
         Raises:
             NotFiniteError: If a step gave no numbers.
         """
         sent: tuple[list[Array], int, float] | None = None
         while self.step < upto:
-            check()
+            if interrupts.asked:
+                if sent is not None:  # Only what is known to be finite is saved.
+                    self._wait(*sent)
+                interrupts.check()
             if not self._began or self.step % self.batches == 0:
                 self._begin_epoch()
             count, began = min(self._pace, upto - self.step), time.perf_counter()
@@ -282,6 +279,26 @@ class Trainer:
             f"{culprit(self.recipe, state, batch)}. The weights are those before it. "
             "A smaller `learning_rate`, `clip=1.0`, or another look at the data helps."
         )
+
+
+def side_by_side() -> bool:
+    """Whether networks are stacked: a CPU gains nothing by doing many at once."""
+    return jax.default_backend() != "cpu"
+
+
+def _optimizer(
+    config: Config, steps: int
+) -> tuple[optax.Schedule, optax.GradientTransformation]:
+    """The schedule and the optimizer that a configuration names."""
+    rate = schedule(
+        config.schedule,
+        config.learning_rate,
+        steps,
+        warmup=config.warmup,
+        drops=config.drops,
+    )
+    how = {"weight_decay": config.weight_decay, "clip": config.clip}
+    return rate, named_optimizer(config.optimizer, rate, **how)
 
 
 def _check_data(

@@ -232,11 +232,12 @@ def test_statistics_are_averaged_with_the_weights(small):
 def test_schedules_are_optaxs(name):
     want = {
         "constant": optax.constant_schedule(0.3),
+        "step": optax.piecewise_constant_schedule(0.3, {20: 0.1, 45: 0.1}),
         "cosine": optax.cosine_decay_schedule(0.3, 50),
         "warmup_cosine": optax.warmup_cosine_decay_schedule(0.0, 0.3, 10, 50),
         "onecycle": optax.cosine_onecycle_schedule(50, 0.3),
     }[name]
-    made = optim.schedule(name, 0.3, 50, 0.2)
+    made = optim.schedule(name, 0.3, 50, warmup=0.2, drops=(0.4, 0.9))
     got, want = ([float(rate(step)) for step in range(51)] for rate in (made, want))
     np.testing.assert_allclose(got, want, atol=1e-7)
     assert max(got) == pytest.approx(0.3)
@@ -483,9 +484,10 @@ BAD = {
     "epochs": (0, -1, 1.5),
     "batch_size": (0, 2.0),
     "optimizer": ("adamm",),
-    "schedule": ("step",),
+    "schedule": ("steps",),
     "learning_rate": (0.0, -1.0, float("nan"), float("inf"), "fast"),
     "warmup": (-0.1, 1.1),
+    "drops": ((0.5, 1.5),),
     "weight_decay": (-1.0,),
     "loss": ("mse",),
     "label_smoothing": (-0.1, 1.5),

@@ -169,3 +169,60 @@ def test_a_trace_is_written_of_the_second_record(tmp_path, small):
     (trace,) = tmp_path.rglob("*.xplane.pb")
     assert trace.stat().st_size > 1000
     assert len(json.loads((tmp_path / "config.json").read_text())) == 2
+
+
+# The report.
+
+
+def pictures(count=24):
+    rng = np.random.default_rng(0)
+    label = np.arange(count, dtype=np.int32) % 3
+    image = rng.integers(0, 256, size=(count, 5, 6, 3), dtype=np.uint8)
+    return {"image": image, "label": label}
+
+
+def test_a_report_of_curves_and_mistakes(tmp_path, capsys):
+    split = pictures()
+    sets = data.Dataset(split, split, ("ant", "bee", "cat"), validation=split)
+    net = nn.Chain({"votes": nn.Dense((5, 6, 3), 3, rngs=nnx.Rngs(0))})
+    config = training.Config(3, batch_size=8, learning_rate=1e-5)
+    given = list(training.fit(net, sets, config, folder=tmp_path))
+    assert training.read_records(tmp_path) == given
+    page = training.write_report(tmp_path, net, sets)
+    out, html = capsys.readouterr().out, page.read_text()
+    # Two curves, the matrix and the pictures.
+    assert html.count("<img") == 4
+    answers = training.predict(net, split["image"]).argmax(axis=-1)
+    wrong = (answers != split["label"]).sum()
+    assert wrong > 0
+    assert f"{wrong} of 24 votes were wrong" in out
+    assert f"{training.evaluate(net, split)['loss']:.4f}" in html
+    assert training.hardware() in html
+
+
+def test_the_worst_mistake_is_the_surest(tmp_path):
+    from cnn_jax import report
+    from cnn_jax.training.story import mistakes
+
+    shown = []
+    page = report.Page("t", console=Console(file=io.StringIO()))
+    page.figure = lambda figure, caption: shown.append(figure)
+    votes = np.array([[2.0, 0, 0], [0, 3.0, 0], [0, 9.0, 0], [0, 0, 4.0]])
+    labels = np.array([0, 0, 2, 1])
+    images = np.zeros((4, 5, 6, 1))
+    counts = mistakes(page, images, votes, labels, ("ant", "bee", "cat"))
+    assert counts.tolist() == [[1, 1, 0], [0, 0, 1], [0, 1, 0]]
+    titles = [ax.get_title() for ax in shown[-1].axes]
+    assert titles == ["cat, not bee", "bee, not cat", "ant, not bee"]
+
+
+def test_a_report_where_nothing_can_be_wrong(tmp_path, rng):
+    table = rng.normal(size=(8, 3)).astype(np.float32)
+    split = {"table": table, "label": table}
+    sets = data.Dataset(split, split, tuple("abc"))
+    net = nn.Chain({"out": nn.Dense(3, 3, rngs=nnx.Rngs(0))})
+    config = training.Config(1, batch_size=4, loss="squared")
+    list(training.fit(net, sets, config, folder=tmp_path))
+    html = training.write_report(tmp_path, net, sets).read_text()
+    assert html.count("<img") == 1
+    assert "votes were wrong" not in html

@@ -127,6 +127,32 @@ def test_many_networks_may_have_data_of_their_own(rng):
             assert_close(a, b)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_many_networks_may_be_stacked(rng, monkeypatch, tmp_path, own):
+    """As where there is no CPU: mapped by `vmap`, saved and gone on with."""
+
+    def run(epochs, **how):
+        nets = [mlp(seed, rate=0.5) for seed in range(3)]
+        sets = [small_set(seed) for seed in range(3)] if own else small_set()
+        config = training.Config(epochs, batch_size=5, save_every=0.0, ema=0.9)
+        return nets, list(training.fit(nets, sets, config, **how))
+
+    want, records = run(3)
+    monkeypatch.setattr("cnn_jax.training.trainer.side_by_side", lambda: True)
+    run(2, folder=tmp_path)
+    got, again = run(3, folder=tmp_path, resume=True)
+    for one, other in zip(got, want, strict=True):
+        for a, b in zip(weights(one), weights(other), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert len(again) == 1
+    np.testing.assert_allclose(again[0].loss, records[2].loss, rtol=1e-4)
+    nets = [mlp(seed) for seed in range(3)]
+    nets[2].stages["zz"].bias[...] = jnp.full(7, jnp.nan)
+    config = training.Config(1, batch_size=5)
+    with pytest.raises(training.NotFiniteError, match="step 1 of network 2 "):
+        list(training.fit(nets, small_set(), config))
+
+
 def test_many_convolutions_learn_as_each_alone(rng):
     images = rng.normal(size=(6, 5, 7, 2)).astype(np.float32)
     split = {"image": images, "label": np.arange(6) % 3}

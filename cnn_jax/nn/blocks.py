@@ -1,0 +1,88 @@
+"""Stages that branch: what goes in takes several ways, and comes together again."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from cnn_jax.nn.chain import Chain, Stage
+
+
+def identity(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """What goes in comes out.
+
+    Example:
+        >>> identity(jnp.array([1.0, 2.0]))
+        Array([1., 2.], dtype=float32)
+    """
+    return x
+
+
+class Branches(nnx.Module):
+    """Runs several stages on the same maps, and puts theirs side by side.
+
+    Args:
+        branches: The stages by name, in the order of their channels.
+
+    Raises:
+        ValueError: If there are none.
+
+    Example:
+        >>> both = Branches({"same": identity, "twice": lambda x: 2 * x})
+        >>> both(jnp.array([[1.0, 2.0]]))
+        Array([[1., 2., 2., 4.]], dtype=float32)
+
+    Source:
+        Szegedy et al., "Going deeper with convolutions", 2014, arXiv:1409.4842, figure
+        2; Huang, Liu, van der Maaten & Weinberger, "Densely connected convolutional
+        networks", 2016, arXiv:1608.06993, equation 2.
+    """
+
+    def __init__(self, branches: Mapping[str, Stage]):
+        if not branches:
+            raise ValueError("`branches` is empty, but there must be one at least.")
+        self.names = tuple(branches)
+        self.branches = nnx.Dict(branches)
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The maps of all branches."""
+        return jnp.concatenate([stage(x) for _, stage in self.ways()], axis=-1)
+
+    def ways(self) -> list[tuple[str, Stage]]:
+        """Every branch with its path."""
+        return [(name, self.branches[name]) for name in self.names]
+
+
+class Residual(nnx.Module):
+    """Adds what a body makes of its input to the input, or to a shortcut's view of it.
+
+        y = activation(body(x) + shortcut(x))
+
+    Args:
+        body: What learns the difference.
+        shortcut: What brings `x` to the size of `body(x)`; by default it is that.
+        activation: What follows the sum; nothing by default.
+
+    Example:
+        >>> net = Residual(Chain({"halve": lambda x: x / 2}))
+        >>> net(jnp.array([2.0]))
+        Array([3.], dtype=float32)
+
+    Source:
+        He, Zhang, Ren & Sun, "Deep residual learning for image recognition", 2015,
+        arXiv:1512.03385, equations 1 and 2.
+    """
+
+    def __init__(
+        self, body: Chain, shortcut: Stage = identity, activation: Stage = identity
+    ):
+        self.body, self.shortcut, self.activation = body, shortcut, activation
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The sum of both ways."""
+        return self.activation(self.body(x) + self.shortcut(x))
+
+    def ways(self) -> list[tuple[str, Stage]]:
+        """The two ways with their paths, that of the body being the block's own."""
+        return [("", self.body), ("shortcut", self.shortcut)]

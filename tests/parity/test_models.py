@@ -1,0 +1,168 @@
+"""The famous networks beside torchvision's, with the same weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+
+from cnn_jax import models, nn
+from tests.helpers import assert_close
+from tests.parity.torchvision_models import (
+    as_numpy,
+    our_layout,
+    our_name,
+    shaken,
+)
+from tests.parity.torchvision_models import models as theirs
+
+IN_CI = ("alexnet", "vgg11_bn", "googlenet", "resnet18", "resnet50", "densenet121")
+EVERY = [
+    name
+    for name in models.MODELS
+    if name not in ("xo_net", "lenet5", "mobilenet_v1")
+    and name not in ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
+]
+SIZES = ((64, 64), (97, 80))
+
+
+def family(name):
+    return name.split("_")[0].rstrip("0123456789")
+
+
+def pair(name):
+    """A network with torchvision's weights, and torchvision's."""
+    torch.manual_seed(0)
+    how = {"init_weights": False} if name == "googlenet" else {}
+    if name == "googlenet":
+        how |= {"aux_logits": True, "transform_input": False}
+    model = shaken(getattr(theirs(), name)(weights=None, num_classes=7, **how))
+    ours = models.build(name, classes=7, rngs=nnx.Rngs(0))
+    state = nnx.to_pure_dict(nnx.state(ours, nnx.Not(nnx.RngState)))
+    flat = {names(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
+    given = {}
+    for key, array in as_numpy(model).items():
+        path = our_name(key, family(name), ours.names)
+        if path.endswith("weight"):
+            path = path.removesuffix("weight")
+            path += "kernel" if array.ndim > 1 else "scale"
+        given[path] = our_layout(array, behind_maps(ours, path))
+    assert given.keys() == flat.keys(), given.keys() ^ flat.keys()
+    for path, array in given.items():
+        assert array.shape == flat[path].shape, path
+    filled = jax.tree.map_with_path(
+        lambda path, _: jnp.array(given[names(path)]), state
+    )
+    whole = nnx.state(ours)
+    nnx.replace_by_pure_dict(whole, filled)
+    nnx.update(ours, whole)
+    return ours, model
+
+
+def names(path):
+    keys = [str(key.key) for key in path]
+    return ".".join(key for key in keys if key != "stages")
+
+
+def behind_maps(net, path):
+    """The shape of the maps that a dense layer reads, if it reads maps."""
+    for at, layer in nnx.iter_modules(net):
+        name = ".".join(str(key) for key in at if key != "stages")
+        if isinstance(layer, nn.Dense) and path == f"{name}.kernel":
+            return layer.in_shape if len(layer.in_shape) == 3 else None
+    return None
+
+
+def pictures(size, batch=3):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(batch, *size, 3)).astype(np.float32)
+
+
+def as_torch(x):
+    return torch.from_numpy(np.moveaxis(x, -1, 1).copy())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in IN_CI else pytest.param(name, marks=pytest.mark.full)
+        for name in EVERY
+    ],
+)
+def test_a_network_is_torchvisions(name):
+    ours, model = pair(name)
+    view = nnx.view(
+        ours, raise_if_not_found=False, deterministic=True, use_running_average=True
+    )
+    model.eval()
+    evaluated = nnx.jit(lambda net, x: net(x))
+    for size in SIZES:
+        x = pictures(size)
+        with torch.no_grad():
+            want = model(as_torch(x)).numpy()
+        assert_close(evaluated(view, jnp.asarray(x)), want, 1e-4)
+
+    # One step of training, with chance left out. In float64, for in float32 a value
+    # that rounding puts on the other side of a rectifier's kink changes the gradient by
+    # 1e-2, in PyTorch too.
+    x = pictures(SIZES[0], 4).astype(np.float64)
+    weight = np.random.default_rng(1).normal(size=(4, 7))
+    net = nnx.view(ours, raise_if_not_found=False, deterministic=True)
+    with jax.enable_x64(True):
+        graph, state = nnx.split(net)
+        state = jax.tree.map(wide, state)
+
+        def weighted(x):
+            net = nnx.merge(graph, state, copy=True)
+            return jnp.sum(net(x) * weight), nnx.state(net, nnx.BatchStat)
+
+        slope = jax.jit(jax.grad(weighted, has_aux=True))
+        got, statistics = jax.tree.map(np.asarray, slope(jnp.asarray(x)))
+    model.double().train()
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Dropout):
+            layer.eval()
+    theirs_x = as_torch(x).requires_grad_()
+    out = model(theirs_x)
+    out = out.logits if name == "googlenet" else out
+    (out * torch.from_numpy(weight)).sum().backward()
+    assert_close(got, np.moveaxis(theirs_x.grad.numpy(), 1, -1), 1e-6)
+    found = nnx.to_pure_dict(statistics)
+    flat = {names(path): leaf for path, leaf in jax.tree.leaves_with_path(found)}
+    compared = 0
+    for key, after in as_numpy(model).items():
+        path = our_name(key, family(name), ours.names)
+        if path in flat and not path.startswith("heads"):
+            assert_close(flat[path], after, 1e-6)
+            compared += 1
+    assert compared == 2 * sum("running_mean" in key for key in trunk(model))
+
+
+def wide(x):
+    """Floats in float64, and all else as it is."""
+    return x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+
+def trunk(model):
+    """The names of its weights but for the heads'."""
+    return [key for key in model.state_dict() if not key.startswith("aux")]
+
+
+def test_heads_are_torchvisions():
+    ours, model = pair("googlenet")
+    view = nnx.view(
+        ours, raise_if_not_found=False, deterministic=True, use_running_average=True
+    )
+    x = pictures((96, 80))
+    model.train()
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Dropout | torch.nn.BatchNorm2d):
+            layer.eval()
+    with torch.no_grad():
+        want = model(as_torch(x))
+    got = nnx.jit(lambda net, x: net.with_heads(x))(view, jnp.asarray(x))
+    assert got.keys() == {"votes", "aux1", "aux2"}
+    assert_close(got["votes"], want.logits.numpy(), 1e-4)
+    assert_close(got["aux1"], want.aux_logits1.numpy(), 1e-4)
+    assert_close(got["aux2"], want.aux_logits2.numpy(), 1e-4)
