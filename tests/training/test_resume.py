@@ -153,6 +153,7 @@ def test_a_run_that_is_told_to_end_saves_first(tmp_path, whole, number):
     finish(start(cut, marks, "3"))
     for a, b in zip(read(cut), read(whole("3")), strict=True):
         np.testing.assert_array_equal(a, b)
+    assert records(cut) == records(whole("3"))
 
 
 # In one process.
@@ -401,6 +402,17 @@ def restored(folder, sets):
     trainer = Trainer(mlp(), sets, config(), loss=None, optimizer=None, augment=None)
     found = Folder(Path(folder), trainer, resume=True)._found
     return (0, []) if found is None else (found.step, found.leaves)
+
+
+def test_arrays_of_another_checkpoint_are_not_taken(tmp_path, small):
+    begin(tmp_path, small, until=3)
+    saves = tmp_path / "checkpoints"
+    shutil.rmtree(saves / "15" / "state")
+    shutil.copytree(saves / "10" / "state", saves / "15" / "state")
+    with pytest.warns(UserWarning, match="its arrays are not what was written"):
+        records = training.fit(mlp(), small, config(), folder=tmp_path, resume=True)
+    assert next(records).step == 15
+    records.close()
 
 
 def test_damage_is_named_and_the_one_before_is_used(tmp_path, small):

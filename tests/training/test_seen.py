@@ -13,6 +13,7 @@ from rich.console import Console
 
 import cnn_jax.functional as F
 from cnn_jax import data, nn, training
+from cnn_jax.training.trainer import Trainer
 from tests.training.networks import mlp, small_set, weights
 
 
@@ -53,6 +54,26 @@ def test_a_later_step_is_found_and_the_weights_before_it_stay(small):
     assert 1 < step < 50
     assert "(epoch " + str(step) in said
     list(training.fit(want, small, training.Config(step - 1, **how)))
+    for a, b in zip(weights(net), weights(want), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_no_step_is_taken_behind_the_bad_one(small):
+    """One example is no number; steps behind it, in the same dispatch, are fine."""
+    config = training.Config(1, batch_size=5, record_every=1)
+    trainer = Trainer(mlp(), small, config, loss=None, optimizer=None, augment=None)
+    trainer.start()
+    order, _ = trainer.order(trainer.states[0])
+    table = small.train["table"].copy()
+    table[int(order[12])] = np.nan  # In the third of five batches.
+    sets = data.Dataset({**small.train, "table": table}, small.test, small.classes)
+    net, want = mlp(), mlp()
+    # Once two steps have set the pace, the others are one dispatch.
+    said = fails(net, sets, training.Config(1, batch_size=5))
+    assert said.startswith("step 3 (epoch 1")
+    records = training.fit(want, small, config)
+    assert [next(records).step for _ in range(2)] == [1, 2]
+    records.close()
     for a, b in zip(weights(net), weights(want), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -234,6 +234,17 @@ def test_augmentation_is_applied_to_inputs_in_training(small):
     np.testing.assert_allclose(record.loss, np.log(3), rtol=1e-6)
 
 
+def test_every_step_has_a_chance_of_its_own(small):
+    def shaken(key, x):
+        return x + jax.random.normal(key, x.shape)
+
+    config = training.Config(2, batch_size=23)
+    nothing = optax.sgd(0.0)
+    records = training.fit(mlp(), small, config, optimizer=nothing, augment=shaken)
+    first, second = (record.loss for record in records)
+    assert first != second
+
+
 @pytest.mark.parametrize("name", [*optim.OPTIMIZERS, "adamw"])
 @pytest.mark.parametrize("schedule", optim.SCHEDULES)
 def test_every_named_optimizer_learns(name, schedule):
