@@ -10,7 +10,7 @@ layers, five seeds each on splits of their own. He et al. 2015, figure 1 and fig
 deeper plain network learns worse, in training too, and shortcuts cure that.
 
 Expected: 56 plain layers end with a higher training error than 20, and with shortcuts
-they do not. Eight minutes on 2 CPU cores, of which the times take four.
+they do not. Twelve minutes on 2 CPU cores, of which the times take four.
 """
 
 import time

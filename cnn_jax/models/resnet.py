@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -154,6 +155,9 @@ class Padded:
 
     stride: int
     more: int
+    window: ClassVar = (1, 1)  # As a pool of one place would, for `nn.summary`.
+    padding: ClassVar = 0
+    dilation: ClassVar = 1
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Fewer places, more maps."""

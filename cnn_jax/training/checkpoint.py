@@ -152,6 +152,7 @@ class Keeper:
     def __init__(self, folder: Path, *, keep: int):
         self.folder, self.keep = folder.absolute(), keep
         self._manager: ocp.CheckpointManager | None = None
+        self._lost: Exception | None = None  # Why the last could not be written.
         for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
             warnings.warn(f"{path} is half-written and is left out.", stacklevel=4)
 
@@ -192,6 +193,7 @@ class Keeper:
         }
         items["state"] = ocp.args.StandardSave(leaves)
         items["notes"] = ocp.args.JsonSave({"text": text, "sum": _digest(text)})
+        self._settle()
         try:
             self._opened().save(
                 shot.step,
@@ -199,7 +201,16 @@ class Keeper:
                 metrics={"score": score},
                 force=True,
             )
+            self._lost = None
         except Exception as error:  # Orbax has no kind of its own for a failed write.
+            self._failed(error)
+
+    def _settle(self) -> None:
+        """Waits for the save before, and warns if it failed."""
+        try:
+            if self._manager is not None:
+                self._manager.wait_until_finished()
+        except Exception as error:
             self._failed(error)
 
     def wait(self) -> None:
@@ -208,15 +219,13 @@ class Keeper:
         Raises:
             OSError: If it could not be; those before are whole.
         """
-        try:
-            if self._manager is not None:
-                self._manager.wait_until_finished()
-        except Exception as error:
-            self._manager = None
+        self._settle()
+        if self._lost is not None:
+            lost, self._lost = self._lost, None
             raise OSError(
-                f"the last checkpoint could not be written: {_reason(error)}. In "
+                f"the last checkpoint could not be written: {_reason(lost)}. In "
                 f"{self.folder} are those of steps {self.steps()}."
-            ) from error
+            ) from lost
 
     def close(self) -> None:
         """Waits, and lets go of the folder."""
@@ -296,7 +305,7 @@ class Keeper:
 
     def _failed(self, error: Exception) -> None:
         """Warns, and begins anew, for a manager counts what it failed to write."""
-        self._manager = None
+        self._manager, self._lost = None, error
         warnings.warn(
             f"a checkpoint could not be written to {self.folder} ({_reason(error)}); "
             f"those of steps {self.steps()} are there, and the next is tried again.",

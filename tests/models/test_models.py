@@ -80,6 +80,10 @@ def test_small_residual_nets_are_table_6():
         leaves = jax.tree.leaves(nnx.state(models.outline(f"resnet{depth}"), nnx.Param))
         found = sum(np.prod(leaf.shape) for leaf in leaves)
         assert found / 1e6 == pytest.approx(want, abs=0.03)
+    # 3 × 3 windows: 1 + 6 at stride 1, then 1 + 5 that begin to halve, twice.
+    sees = 1 + 2 * 7 + (2 + 5 * 4) + (4 + 5 * 8)
+    rows = nn.summary(models.outline("resnet20"), (32, 32, 3)).rows
+    assert max(row.field.size[0] for row in rows if row.field) == sees
     plain = models.outline("resnet20", plain=True)
     shapes = [
         nn.summary(net, (32, 32, 3)).parameters
