@@ -100,6 +100,10 @@ class Config:
             _check_range(name, getattr(self, name), least, most)
         for name, kind in _NAMES.items():
             _check_name(name, getattr(self, name), kind)
+        if isinstance(self.augment, str):
+            raise ValueError(
+                f"`augment` is {self.augment!r}, but must be a tuple of names."
+            )
         for name in self.augment:
             _check_name("augment", name, AugmentName)
         for name in "learning_rate", "clip":

@@ -11,7 +11,7 @@ from flax import nnx
 
 from cnn_jax import models, training
 from cnn_jax.training import checkpoint
-from experiments import convolution, digits, xo
+from experiments import convolution, digits, networks, xo
 from experiments._shared import start
 from tests.test_mission import MAP, POOLED
 
@@ -139,3 +139,23 @@ def test_what_a_user_can_mend_ends_in_one_line(
         start(digits.run, digits.Config, digits.__doc__)
     assert re.match(f"error: .*({message})", str(end.value))
     assert "\n" not in str(end.value)
+
+
+@pytest.mark.full
+def test_networks(tmp_path, data_dir, monkeypatch, capsys):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
+    monkeypatch.setattr(networks, "DEPTHS", (8, 14))
+    config = networks.Config(
+        name="test", runs=tmp_path, only=("lenet5", "resnet20"), seeds=2, epochs=1
+    )
+    result = networks.run(config)
+    out, html = capsys.readouterr().out, whole(result)
+    assert set(result.training) == set(result.test)
+    assert len(result.training) == 4
+    for errors in (*result.training.values(), *result.test.values()):
+        assert errors.shape == (2,)
+        assert f"{100 * errors.mean():.2f} ± " in out
+    assert "0.27" in out
+    assert html.count("<img") == 1
+    with pytest.raises(ValueError, match=r"names \['lenet6'\], which are not there"):
+        networks.Config(only=("lenet6",))

@@ -492,7 +492,7 @@ BAD = {
     "loss": ("mse",),
     "label_smoothing": (-0.1, 1.5),
     "class_weights": ((1.0, -1.0),),
-    "augment": (("crop", "spin"),),
+    "augment": (("crop", "spin"), "crop"),
     "mixup": (-1.0,),
     "precision": ("float16",),
     "accumulate": (0, 3),
