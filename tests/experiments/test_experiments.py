@@ -102,7 +102,7 @@ def test_digits(tmp_path, data_dir, capsys):
         assert f"{100 * share:.2f}" in out
     wrong = 900 - np.diag(result.confusion).sum()
     assert f"{wrong} of 900 votes" in out
-    assert html.count("<img") == 3
+    assert html.count("<img") == 4
 
 
 def test_convolution(tmp_path, capsys):
