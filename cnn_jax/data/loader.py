@@ -64,15 +64,15 @@ def load(name: str, *, data_dir: str | Path | None = None) -> Dataset:
             warnings.warn(
                 f"{cache} is damaged ({error}) and is built again", stacklevel=2
             )
-    with _quiet():
+    with quiet():
         data = _from_own(name, root) if base in VERSIONS else _from_tfds(name, root)
     _write(cache, data)
     return data
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps TFDS from logging what a user cannot mend."""
+def quiet() -> Iterator[None]:
+    """Keeps TFDS and Orbax from logging what a user cannot mend."""
     log = logging.getLogger("absl")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -3,11 +3,10 @@
 import contextlib
 import hashlib
 import json
-import logging
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +21,7 @@ from orbax.checkpoint.checkpoint_managers import (
     LatestN,
 )
 
+from cnn_jax.data.loader import quiet
 from cnn_jax.nn import Chain
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
@@ -61,10 +61,11 @@ def restore(folder: str | Path, net: Chain) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder with a checkpoint.")
     wanted = _saved(net)
-    with _quiet(), ocp.StandardCheckpointer() as checkpointer:
+    with quiet(), ocp.StandardCheckpointer() as checkpointer:
         found = checkpointer.metadata(folder).item_metadata.tree
         _compare(_shapes(found["net"]), _shapes(wanted))
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _sealed(net))
+        like = {"net": jax.tree.map(_on_host, wanted), "sum": np.zeros(32, np.uint8)}
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         read = checkpointer.restore(folder, target)
     if (read["sum"] != _seal(read["net"])).any():
         raise ValueError(f"{folder} is damaged: its weights are not what was saved.")
@@ -87,18 +88,6 @@ def _sealed(net: Chain) -> dict[str, Any]:
 def _seal(tree: Any) -> np.ndarray:
     digests = "".join(_sums(_numbered(jax.tree.leaves(tree))))
     return np.frombuffer(bytes.fromhex(_digest(digests)), np.uint8)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Orbax from missing the notes that it writes beside a whole checkpoint."""
-    log = logging.getLogger("absl")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _shapes(tree: Any) -> Shapes:
@@ -274,7 +263,7 @@ class Keeper:
         return found
 
     def _notes(self, step: int) -> tuple[dict[str, Any], Shapes, list[str]]:
-        with _quiet(), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        with quiet(), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             found = reader.restore(self.folder / str(step) / "notes")
         if _digest(found["text"]) != found["sum"]:
             raise ValueError("its notes are not what was written")
@@ -286,7 +275,7 @@ class Keeper:
         self, step: int, shapes: Shapes, digests: list[str]
     ) -> list[np.ndarray]:
         wanted = _numbered(np.empty(*shape) for shape in shapes.values())
-        with _quiet(), ocp.StandardCheckpointer() as reader:
+        with quiet(), ocp.StandardCheckpointer() as reader:
             found = reader.restore(self.folder / str(step) / "state", wanted)
         if _sums(found) != digests:
             raise ValueError("its arrays are not what was written")

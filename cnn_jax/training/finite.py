@@ -1,7 +1,5 @@
 """Where a network went wrong, when its loss or its weights are no longer numbers."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -12,6 +10,7 @@ from cnn_jax.training.step import (
     Batch,
     Recipe,
     State,
+    finite,
     gradients,
     in_parts,
     merged,
@@ -48,11 +47,11 @@ def culprit(recipe: Recipe, state: State, batch: Batch) -> str:
 
 def _outputs(recipe: Recipe, state: State, batch: Batch) -> dict[str, Array]:
     """Whether each is finite, in the order in which a step comes to it."""
-    found = {"the inputs of the batch are not": _finite(batch[0])}
+    found = {"the inputs of the batch are not": finite(batch[0])}
     weights, _ = jax.tree.flatten_with_path((state.params, state.frozen))
     for path, leaf in weights:
         name = path_name(path[1:])
-        found[f"the weights {name} are not, from the start"] = _finite(leaf)
+        found[f"the weights {name} are not, from the start"] = finite(leaf)
     for part in range(recipe.accumulate):
         some, key = jax.tree.map(lambda x, i=part: x[i], in_parts(recipe, state, batch))
         x, _ = seen(recipe, some, key)
@@ -60,16 +59,11 @@ def _outputs(recipe: Recipe, state: State, batch: Batch) -> dict[str, Array]:
         for path, stage in net.steps():
             x = stage(x)
             name = f"the first output that is not is that of stage {path!r}"
-            found[name] = found.get(name, jnp.array(True)) & _finite(x)
+            found[name] = found.get(name, jnp.array(True)) & finite(x)
     gradient, _, sums = gradients(recipe, state, batch)
-    found["every stage's output is, but the loss is not"] = _finite(sums["loss"])
+    found["every stage's output is, but the loss is not"] = finite(sums["loss"])
     slopes, _ = jax.tree.flatten_with_path(gradient)
     for path, leaf in slopes:
         name = f"the loss is, but the gradient of {path_name(path)} is not"
-        found[name] = _finite(leaf)
+        found[name] = finite(leaf)
     return found
-
-
-def _finite(tree: Any) -> Array:
-    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return jnp.array([jnp.isfinite(x).all() for x in floats]).all()

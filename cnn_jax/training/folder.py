@@ -34,6 +34,7 @@ class Folder:
         self.path, self.trainer = path, trainer
         self._keeper = Keeper(_writable(path / "checkpoints"), keep=trainer.config.keep)
         self._saved, self._when = -1, time.monotonic()
+        self._shapes = trainer.shapes()  # Traced once, not at every save.
         steps = self._keeper.steps()
         if steps and not resume:
             raise FileExistsError(
@@ -47,7 +48,7 @@ class Folder:
         newest = next(reversed(self._keeper.notes().values()), None)
         if newest is not None:
             _compare(newest, self._about())
-        return self._keeper.newest(self.trainer.shapes())
+        return self._keeper.newest(self._shapes)
 
     def _about(self) -> dict[str, Any]:
         config = json.loads(self.trainer.config.to_json())
@@ -95,7 +96,7 @@ class Folder:
         notes = self._about() | {"watch": self.watch.notes()}
         shot = Snapshot(trainer.step, trainer.leaves(), notes)
         trainer.give_back()
-        self._keeper.save(shot, trainer.shapes(), trainer.nets, self.watch.score)
+        self._keeper.save(shot, self._shapes, trainer.nets, self.watch.score)
         self._saved, self._when = trainer.step, time.monotonic()
 
     def save_now(self) -> None:

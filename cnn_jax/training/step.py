@@ -108,7 +108,7 @@ def train_step(
         step=state.step + 1,
         total=_plus(state.total, found),
     )
-    fine = jnp.isfinite(found["loss"]) & ~state.halted & _finite(params)
+    fine = jnp.isfinite(found["loss"]) & ~state.halted & finite(params)
     old = state._replace(halted=jnp.array(True))
     return jax.tree.map(partial(jnp.where, fine), new, old)
 
@@ -234,8 +234,10 @@ def _averaged(old: Any, new: Any, share: float) -> Any:
     return jax.tree.map(move, old, new)
 
 
-def _finite(params: nnx.State) -> Array:
-    return jnp.array([jnp.isfinite(w).all() for w in jax.tree.leaves(params)]).all()
+def finite(tree: Any) -> Array:
+    """Whether every float in a tree is a number."""
+    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.array([jnp.isfinite(x).all() for x in floats]).all()
 
 
 def train_steps(
