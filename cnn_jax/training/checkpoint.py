@@ -24,6 +24,8 @@ from orbax.checkpoint.checkpoint_managers import (
 from cnn_jax.data.loader import quiet
 from cnn_jax.nn import Chain
 
+HALF = "*.orbax-checkpoint-tmp*"  # What Orbax calls a folder until it is whole.
+
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 
@@ -142,7 +144,7 @@ class Keeper:
         self.folder, self.keep = folder.absolute(), keep
         self._manager: ocp.CheckpointManager | None = None
         self._lost: Exception | None = None  # Why the last could not be written.
-        for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
+        for path in self.folder.glob(HALF):
             warnings.warn(f"{path} is half-written and is left out.", stacklevel=4)
 
     def _opened(self) -> ocp.CheckpointManager:
@@ -153,11 +155,19 @@ class Keeper:
                 keep_checkpoints_without_metrics=False,
             )
             options = ocp.CheckpointManagerOptions(
-                preservation_policy=AnyPreservationPolicy([LatestN(self.keep), best]),
-                cleanup_tmp_directories=True,
+                preservation_policy=AnyPreservationPolicy([LatestN(self.keep), best])
             )
+            self._clear()
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
+
+    def _clear(self) -> None:
+        """Removes what is half-written; Orbax's own clearing is stopped by a writer.
+
+        A save that failed may have threads which still write there.
+        """
+        for path in self.folder.glob(HALF):
+            shutil.rmtree(path, ignore_errors=True)
 
     def save(
         self, shot: Snapshot, shapes: Shapes, nets: Sequence[Chain], score: float
@@ -221,6 +231,7 @@ class Keeper:
         self.wait()
         if self._manager is not None:
             self._manager.close()
+            self._clear()
 
     def steps(self) -> list[int]:
         """The steps of which there are checkpoints, the oldest first."""

@@ -479,6 +479,7 @@ def test_a_full_disk_leaves_what_is_there_whole(tmp_path, small, then):
         assert "could not be written" in run.stderr
         assert "the next is tried again" in run.stderr
         assert steps(tmp_path)[-1] == 20
+        assert not list((tmp_path / "checkpoints").glob("*tmp*"))
         return
     assert run.returncode == 1
     said = [line for line in run.stderr.splitlines() if line.startswith("OSError: the")]
