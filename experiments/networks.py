@@ -94,8 +94,9 @@ def table(page: report.Page, config: Config) -> None:
     """Every network's size, cost and sight."""
     page.section("What they are")
     rows = []
-    for name in config.only or models.MODELS:
-        shape = _shape(name)
+    pictures = [name for name in models.MODELS if len(models.made_for(name)) == 3]
+    for name in config.only or pictures:
+        shape = models.made_for(name)
         found = nn.summary(models.outline(name), shape)
         fields = [row.field.size[0] for row in found.rows if row.field]
         layers = sum(row.kind in ("Conv", "Dense") for row in found.rows)
@@ -121,14 +122,7 @@ def table(page: report.Page, config: Config) -> None:
     )
 
 
-def _shape(name: str) -> tuple[int, int, int]:
-    """The pictures that a network was made for."""
-    made_for = {"xo_net": (28, 28, 1), "lenet5": (32, 32, 1)}
-    made_for |= {f"resnet{depth}": (32, 32, 3) for depth in (20, 32, 44, 56, 110)}
-    return made_for.get(name, (224, 224, 3))
-
-
-def _milliseconds(name: str, shape: tuple[int, int, int]) -> str:
+def _milliseconds(name: str, shape: tuple[int, ...]) -> str:
     net = models.build(name, rngs=nnx.Rngs(0))
     evaluated = {"deterministic": True, "use_running_average": True}
     graph, state = nnx.split(nnx.view(net, raise_if_not_found=False, **evaluated))

@@ -1,7 +1,7 @@
 """What a data set is: labelled examples, and the names of the classes."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -25,6 +25,23 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where examples came from, so that the same can be found and more be read.
+
+    Args:
+        reader: How a file becomes an input; see `data.readers`.
+        names: Of the examples of each split: files, or rows of a table.
+        broken: The files that could not be read, and why.
+        notes: What else is to be known, such as missing values.
+    """
+
+    reader: Any
+    names: Mapping[str, tuple[str, ...]]
+    broken: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Labelled examples, some to learn from and some to be tested on.
 
@@ -39,6 +56,7 @@ class Dataset:
         test: What it never sees while it learns.
         classes: The name of each label.
         validation: What decides when to stop or which network to keep, if there is one.
+        origin: Where the examples came from, if they were files.
 
     Raises:
         ValueError: If a split has no labels or no input, its arrays differ in length,
@@ -54,12 +72,16 @@ class Dataset:
     test: Any
     classes: tuple[str, ...]
     validation: Any = None
+    origin: Origin | None = None
 
     def __post_init__(self):
-        splits = {"train": self.train, "test": self.test, "validation": self.validation}
-        for name, split in splits.items():
-            if split is not None:
-                _check_split(name, split, len(self.classes))
+        for name, split in self.splits().items():
+            _check_split(name, split, len(self.classes))
+
+    def splits(self) -> dict[str, Any]:
+        """The splits that there are, by name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in found.items() if split is not None}
 
     @property
     def shape(self) -> tuple[int, ...]:

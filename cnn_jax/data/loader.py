@@ -1,12 +1,15 @@
 """A data set by its name: prepared once by TFDS, then read from one file of arrays."""
 
 import contextlib
+import dataclasses
 import difflib
 import importlib
 import importlib.util
 import io
 import logging
+import math
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -14,60 +17,140 @@ import urllib.parse
 import urllib.request
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from cnn_jax.data.builders import VERSIONS
-from cnn_jax.data.dataset import Dataset, Split
+from cnn_jax.data.dataset import Dataset, Origin, Split, input_name
+from cnn_jax.data.folder import load_folder, usual_seconds, usual_size
+from cnn_jax.data.readers import Pictures, Sounds
+from cnn_jax.data.splits import split_rows
+from cnn_jax.data.table import load_table
 
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
-def load(name: str, *, data_dir: str | Path | None = None) -> Dataset:
-    """Loads a data set into arrays.
+def load(
+    name: str | Path,
+    *,
+    label: str | None = None,
+    group: str | None = None,
+    drop: Sequence[str] = (),
+    size: int | None = None,
+    rate: int | None = None,
+    seconds: float | None = None,
+    broken: float = 0.01,
+    seed: int = 0,
+    data_dir: str | Path | None = None,
+) -> Dataset:
+    """Loads a data set: one of ours, TensorFlow's, or your own files.
 
-    `xo` and `digits` need no network. `xo/hard`, `xo/clean_14` and the like are other
-    configurations of `xo`. Any other name is looked up in TensorFlow Datasets, and read
-    if it is prepared in `data_dir` or can be downloaded.
+    `xo`, `xo/hard`, `xo/clean_14` and `digits` need no network. A folder is read as
+    `folder.load_folder` says, a `.csv` file as `table.load_table` does. Any other name
+    is looked up in TensorFlow Datasets, and read if it is prepared in `data_dir` or can
+    be downloaded.
 
-    The arrays are kept in one file under `data_dir`, which is all that is read the next
-    time. A file that is half-written or damaged is built again, with a warning.
+    Sets with a name are kept in one file of arrays under `data_dir`, which is all that
+    is read the next time. One that is half-written or damaged is built again, with a
+    warning.
 
     Args:
-        name: Of the data set, with `/` and a configuration if it has several.
-        data_dir: Where data lies; by default `$TFDS_DATA_DIR` or
+        name: Of the data set, the folder or the file.
+        label: The column of a table that is to be told from the others.
+        group: What is kept apart: a column of a table, or a part of file names.
+        drop: Columns of a table that are left out.
+        size: Height and width that pictures are brought to.
+        rate: Samples per second that sounds are brought to.
+        seconds: The length that sounds are cut or filled up to.
+        broken: The largest share of files that may be broken.
+        seed: Of the splits, where they are not given.
+        data_dir: Where named sets lie; by default `$TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
 
     Returns:
-        Its `train` and `test` splits and the names of its classes.
+        Its splits and the names of its classes.
 
     Raises:
-        ValueError: If there is no such data set, or it is not one of pictures of one
-            size with labels.
-        FileNotFoundError: If it is neither prepared nor can be downloaded; the message
+        ValueError: If there is no such data set, it is not one of labelled pictures,
+            sounds or rows, or an option does not belong to its kind.
+        FileNotFoundError: If it is neither there nor can be downloaded; the message
             says how to get it.
     """
-    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
-    root = root.expanduser()
+    path = Path(name).expanduser()
+    splits: dict[str, Any] = {"group": group, "seed": seed}
+    fitted: dict[str, Any] = {"size": size, "rate": rate, "seconds": seconds}
+    table: dict[str, Any] = {"label": label, "drop": drop}
+    named = not str(name) or str(name).split("/")[0] in VERSIONS
+    if path.is_dir() and not named:
+        _only("a folder", table)
+        return load_folder(path, **splits, **fitted, broken=broken)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        _only("a table", fitted)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}.")
+        return load_table(path, **splits, **table)
+    _only("a named set", table | {"group": group})
+    return _named(str(name), fitted, seed, data_dir)
+
+
+def _only(what: str, others: dict[str, Any]) -> None:
+    """Refuses options of another kind of data."""
+    for name, value in others.items():
+        if value:
+            raise ValueError(f"`{name}` is {value!r}, which {what} has no use for.")
+
+
+def _named(
+    name: str, fitted: dict[str, Any], seed: int, data_dir: str | Path | None
+) -> Dataset:
+    """A set with a name, from its file of arrays if there is one."""
+    root = _root(data_dir)
     base = name.split("/")[0]
     version = f"-{VERSIONS[base]}" if base in VERSIONS else ""
-    cache = (
-        root / "cnn_jax" / f"{name.replace('/', '-').replace(':', '-')}{version}.npz"
-    )
+    asked = "".join(f"-{k}{v}" for k, v in fitted.items() if v and base not in VERSIONS)
+    file = f"{re.sub('[/:]', '-', name)}{version}{asked}.npz"
+    cache = root / "cnn_jax" / file
     if cache.exists():
         try:
-            return _read(cache)
+            return _sized(_read(cache), fitted["size"])
         except DAMAGED as error:
             warnings.warn(
-                f"{cache} is damaged ({error}) and is built again", stacklevel=2
+                f"{cache} is damaged ({error}) and is built again", stacklevel=3
             )
     with quiet():
-        data = _from_own(name, root) if base in VERSIONS else _from_tfds(name, root)
+        own = base in VERSIONS
+        data = _from_own(name, root) if own else _from_tfds(name, root, fitted, seed)
     _write(cache, data)
-    return data
+    return _sized(data, fitted["size"])
+
+
+def _sized(data: Dataset, size: int | None) -> Dataset:
+    """Pictures of another size, if that is asked for; and how to read more of them."""
+    if input_name(data.train) == "signal":
+        return data
+    *now, channels = data.shape
+    if size is not None and [size, size] != now:
+        reader = Pictures((size, size), channels)
+        splits: Any = {
+            name: {"image": _resized(split["image"], reader), "label": split["label"]}
+            for name, split in data.splits().items()
+        }
+        data = dataclasses.replace(data, **splits)
+    *now, channels = data.shape
+    if channels not in (1, 3):
+        return data
+    reader = Pictures((now[0], now[1]), channels)
+    return dataclasses.replace(data, origin=Origin(reader, {}))
+
+
+def _resized(images: np.ndarray, reader: Pictures) -> np.ndarray:
+    if images.dtype == np.uint8:
+        return np.stack([reader.fit(image) for image in images])
+    return np.asarray(jax.image.resize(images, (len(images), *reader.shape), "cubic"))
 
 
 @contextlib.contextmanager
@@ -84,20 +167,27 @@ def quiet() -> Iterator[None]:
 
 def _read(cache: Path) -> Dataset:
     """The arrays of a file; zip checks a sum over each of them."""
+    splits: dict[str, Any] = {}
     with open(cache, "rb") as file, np.load(file) as arrays:
-        splits: dict[str, dict[str, np.ndarray]] = {"train": {}, "test": {}}
         for key in arrays.files:
-            if key != "classes":
+            if "/" in key:
                 split, field = key.split("/")
-                splits[split][field] = arrays[key]
-        return Dataset(**splits, classes=tuple(map(str, arrays["classes"])))
+                splits.setdefault(split, {})[field] = arrays[key]
+        data = Dataset(**splits, classes=tuple(map(str, arrays["classes"])))
+        if "sounds" not in arrays.files:
+            return data
+        rate, samples = map(int, arrays["sounds"])
+    return dataclasses.replace(data, origin=Origin(Sounds(rate, samples), {}))
 
 
 def _write(cache: Path, data: Dataset) -> None:
     """Writes all or nothing: a file appears under its name when it is whole."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"classes": np.array(data.classes)}
-    for name, split in ("train", data.train), ("test", data.test):
+    if data.origin is not None and isinstance(data.origin.reader, Sounds):
+        reader = data.origin.reader
+        arrays["sounds"] = np.array([reader.rate, reader.samples])
+    for name, split in data.splits().items():
         arrays |= {f"{name}/{field}": array for field, array in split.items()}
     with tempfile.NamedTemporaryFile(dir=cache.parent, delete=False) as file:
         np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
@@ -117,7 +207,7 @@ def _from_own(name: str, root: Path) -> Dataset:
         )
     if importlib.util.find_spec("array_record") is None:
         builder = module.Builder(data_dir=tempfile.gettempdir(), config=config or None)
-        return _dataset(builder, _generated(builder))
+        return _dataset(builder, _generated(builder), {}, 0)
     try:
         return _made(module.Builder, root, config)
     except (
@@ -131,10 +221,10 @@ def _from_own(name: str, root: Path) -> Dataset:
 
 def _made(builder_class: Any, root: Path, config: str) -> Dataset:
     builder = builder_class(data_dir=root, config=config or None)
-    return _dataset(builder, _prepared(builder))
+    return _dataset(builder, _prepared(builder), {}, 0)
 
 
-def _from_tfds(name: str, root: Path) -> Dataset:
+def _from_tfds(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Dataset:
     import tensorflow_datasets as tfds
 
     known = tfds.list_builders(with_community_datasets=False)
@@ -143,20 +233,43 @@ def _from_tfds(name: str, root: Path) -> Dataset:
         close = difflib.get_close_matches(base, [*VERSIONS, *known])
         raise ValueError(
             f"there is no data set {name!r}, neither here ({', '.join(VERSIONS)}) nor "
-            f"in TensorFlow Datasets{'; close: ' + ', '.join(close) if close else ''}."
+            f"in TensorFlow Datasets{'; close: ' + ', '.join(close) if close else ''}, "
+            "nor is it a folder or a CSV file."
         )
     try:
         builder = tfds.builder(name, data_dir=root)
         if not builder.is_prepared():
             _check_network(builder)
-        return _dataset(builder, _prepared(builder))
+        return _dataset(builder, _prepared(builder), fitted, seed)
     except (ImportError, OSError, NotImplementedError, AssertionError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise FileNotFoundError(
             f"{name!r} is not prepared in {root}, nor can it be here: {reason} Where "
-            f"there is a network, run `pip install tensorflow && tfds build {name} "
-            "--file_format=array_record`, then point TFDS_DATA_DIR to its folder."
+            "there is a network, install the extra `cnn_jax[tensorflow]`, run `tfds "
+            f"build {name} --file_format=array_record`, and point TFDS_DATA_DIR to its "
+            "folder."
         ) from error
+
+
+def prepared(data_dir: str | Path | None = None) -> list[str]:
+    """The sets that TensorFlow Datasets has prepared.
+
+    Args:
+        data_dir: Where they lie; by default `$TFDS_DATA_DIR` or
+            `~/tensorflow_datasets`.
+
+    Returns:
+        Their names, with their configurations.
+    """
+    root = _root(data_dir)
+    found = {path.parent.relative_to(root) for path in root.rglob("dataset_info.json")}
+    names = sorted(str(path.parent) for path in found)
+    return [name for name in names if name.split("/")[0] not in VERSIONS]
+
+
+def _root(data_dir: str | Path | None) -> Path:
+    root = data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    return Path(root).expanduser()
 
 
 def _check_network(builder: Any) -> None:
@@ -195,21 +308,71 @@ def _generated(builder: Any) -> dict[str, Any]:
     }
 
 
-def _dataset(builder: Any, sources: dict[str, Any]) -> Dataset:
+def _dataset(
+    builder: Any, sources: dict[str, Any], fitted: dict[str, Any], seed: int
+) -> Dataset:
+    """Arrays of labelled pictures or sounds, and splits as given, or dealt out."""
     features = builder.info.features
-    if not {"image", "label"} <= set(features) or None in features["image"].shape:
+    kinds = {"image", "audio"} & set(features)
+    label = dict(features).get("label")
+    if len(kinds) != 1 or not hasattr(label, "names"):
         raise ValueError(
-            f"{builder.name!r} has {features}, but only pictures of one size with a "
-            "`label` fit into arrays."
+            f"{builder.name!r} has {features}, but an `image` or `audio` and a `label` "
+            "of one of several classes are needed."
         )
-    missing = {"train", "test"} - set(sources)
-    if missing:
-        raise ValueError(f"{builder.name!r} has splits {list(sources)}, no {missing}.")
-    train, test = _arrays(sources["train"]), _arrays(sources["test"])
-    return Dataset(train=train, test=test, classes=tuple(features["label"].names))
+    kind = kinds.pop()
+    reader = _reader(kind, features[kind], sources, fitted)
+    rate = getattr(features[kind], "sample_rate", 0)
+    parts = {n: _arrays(kind, rate, source, reader) for n, source in sources.items()}
+    splits = _parts(parts, seed)
+    classes = tuple(features["label"].names)
+    origin = Origin(reader, {}) if isinstance(reader, Sounds) else None
+    return Dataset(**splits, classes=classes, origin=origin)
 
 
-def _arrays(source: Any) -> Split:
-    examples = [(example["image"], example["label"]) for example in source]
-    images, labels = zip(*examples, strict=True)
-    return {"image": np.stack(images), "label": np.array(labels, np.int32)}
+def _reader(
+    kind: str, feature: Any, sources: dict[str, Any], fitted: dict[str, Any]
+) -> Pictures | Sounds | None:
+    """What brings examples to one size; None where they are."""
+    if kind == "image" and None not in feature.shape:
+        return None
+    source = next(iter(sources.values()))
+    some = [source[row][kind] for row in range(0, len(source), 1 + len(source) // 200)]
+    if kind == "image":
+        size = fitted["size"] or usual_size([min(x.shape[:2]) for x in some])
+        return Pictures((size, size), some[0].shape[-1])
+    if not feature.sample_rate:
+        raise ValueError("its sounds have no sample rate, so they cannot be read.")
+    rate = fitted["rate"] or feature.sample_rate
+    lengths = [len(wave) / feature.sample_rate for wave in some]
+    seconds = fitted["seconds"] or usual_seconds(lengths)
+    return Sounds(rate, math.ceil(seconds * rate))
+
+
+def _arrays(
+    kind: str, rate: int, source: Any, reader: Pictures | Sounds | None
+) -> Split:
+    inputs, labels = [], []
+    for example in source:
+        x = example[kind]
+        if isinstance(reader, Sounds):
+            whole = np.issubdtype(x.dtype, np.integer)
+            x = reader.fit(x / 32768 if whole else x, rate)
+        elif reader is not None:
+            x = reader.fit(x)
+        inputs.append(x)
+        labels.append(example["label"])
+    name = "signal" if kind == "audio" else "image"
+    return {name: np.stack(inputs), "label": np.array(labels, np.int32)}
+
+
+def _parts(parts: dict[str, Split], seed: int) -> dict[str, Split]:
+    """`train`, `test` and `validation`, as far as they are there; or dealt out."""
+    known = {n: parts[n] for n in ("train", "validation", "test") if n in parts}
+    if "train" in known and len(known) > 1:
+        if "test" not in known:
+            known["test"] = known.pop("validation")
+        return known
+    whole = known.get("train") or next(iter(parts.values()))
+    dealt = split_rows(whole["label"], seed=seed)
+    return {n: {k: a[rows] for k, a in whole.items()} for n, rows in dealt.items()}

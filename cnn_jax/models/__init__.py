@@ -4,11 +4,14 @@ from cnn_jax.models.alexnet import alexnet as alexnet
 from cnn_jax.models.densenet import densenet as densenet
 from cnn_jax.models.googlenet import googlenet as googlenet
 from cnn_jax.models.lenet import lenet5 as lenet5
+from cnn_jax.models.mlp import mlp as mlp
 from cnn_jax.models.mobilenet import mobilenet_v1 as mobilenet_v1
 from cnn_jax.models.resnet import resnet as resnet
 from cnn_jax.models.resnet import small_resnet as small_resnet
+from cnn_jax.models.sound_net import sound_net as sound_net
 from cnn_jax.models.table import MODELS as MODELS
 from cnn_jax.models.table import build as build
+from cnn_jax.models.table import made_for as made_for
 from cnn_jax.models.table import outline as outline
 from cnn_jax.models.table import recipe as recipe
 from cnn_jax.models.table import with_head as with_head

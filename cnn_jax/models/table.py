@@ -7,19 +7,25 @@ from typing import Any
 
 from flax import nnx
 
+import cnn_jax.functional as F
 from cnn_jax import nn
 from cnn_jax.models.alexnet import alexnet
 from cnn_jax.models.densenet import densenet
 from cnn_jax.models.googlenet import googlenet
 from cnn_jax.models.lenet import lenet5
+from cnn_jax.models.mlp import mlp
 from cnn_jax.models.mobilenet import mobilenet_v1
 from cnn_jax.models.resnet import SMALL_DEPTHS, resnet, small_resnet
+from cnn_jax.models.sound_net import sound_net
 from cnn_jax.models.vgg import vgg
 from cnn_jax.models.xo_net import xo_net
 
 MODELS: dict[str, Callable[..., nn.Chain]] = {
     "xo_net": xo_net,
+    "mlp": mlp,
+    "sound_net": sound_net,
     "lenet5": lenet5,
+    "lenet5_relu": partial(lenet5, activation=F.relu, pool=nn.MaxPool),
     "alexnet": alexnet,
     **{f"vgg{d}": partial(vgg, depth=d) for d in (11, 13, 16, 19)},
     **{f"vgg{d}_bn": partial(vgg, depth=d, batch_norm=True) for d in (11, 13, 16, 19)},
@@ -29,6 +35,15 @@ MODELS: dict[str, Callable[..., nn.Chain]] = {
     **{f"densenet{d}": partial(densenet, depth=d) for d in (121, 161, 169, 201)},
     "mobilenet_v1": mobilenet_v1,
 }
+SHAPES: dict[str, tuple[int, ...]] = {  # Of what each was made for; others: 224 × 224.
+    "mlp": (30,),
+    "sound_net": (16_000,),
+    "lenet5": (32, 32, 1),
+    "lenet5_relu": (32, 32, 1),
+    "xo_net": (28, 28, 1),
+    **{f"resnet{depth}": (32, 32, 3) for depth in SMALL_DEPTHS},
+}
+OF_ONE_SIZE = ("lenet5", "lenet5_relu", "xo_net")
 LARGEST = 512  # The side up to which a size is looked for that a network can take.
 
 
@@ -60,20 +75,21 @@ def build(
         The papers that each of the architectures names.
     """
     make = _known(name, MODELS)
-    if name in ("lenet5", "xo_net") and size is not None:
+    if size is not None and name in OF_ONE_SIZE:
         options["size"] = size
     elif size is not None:
         _check_size(name, size, options)
     return make(rngs=rngs, **options)
 
 
-def outline(name: str, **options: Any) -> nn.Chain:
+def outline(name: str, *, size: int | None = None, **options: Any) -> nn.Chain:
     """A network by its name with shapes in place of weights, which takes no memory.
 
     `nn.summary` reads it; nothing can be computed with it.
 
     Args:
         name: One of `MODELS`.
+        size: Height and width of the pictures, for those that are made for one size.
         **options: What the architecture has beside.
 
     Returns:
@@ -90,7 +106,32 @@ def outline(name: str, **options: Any) -> nn.Chain:
         Flax, `nnx.eval_shape`.
     """
     make = _known(name, MODELS)
+    if size is not None and name in OF_ONE_SIZE:
+        options["size"] = size
     return nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0), **options))
+
+
+def made_for(name: str) -> tuple[int, ...]:
+    """The shape of the input that a network was made for.
+
+    Args:
+        name: One of `MODELS`.
+
+    Returns:
+        (height, width, channels), or how many samples or columns.
+
+    Raises:
+        ValueError: If there is no such network.
+
+    Example:
+        >>> made_for("resnet20"), made_for("vgg16")
+        ((32, 32, 3), (224, 224, 3))
+
+    Source:
+        The papers that each of the architectures names.
+    """
+    _known(name, MODELS)
+    return SHAPES.get(name, (224, 224, 3))
 
 
 def with_head(net: nn.Chain, *, classes: int, rngs: nnx.Rngs) -> nn.Chain:
@@ -137,6 +178,8 @@ _IMAGENET = {
 }
 RECIPES: dict[str, dict[str, Any]] = {
     "xo_net": {"learning_rate": 3e-3, "batch_size": 50},
+    "mlp": {"learning_rate": 3e-3, "schedule": "onecycle", "epochs": 60},
+    "sound_net": {"learning_rate": 3e-3, "schedule": "onecycle", "epochs": 30},
     "lenet5": {"learning_rate": 3e-3, "schedule": "onecycle", "epochs": 30},
     "alexnet": _IMAGENET
     | {"learning_rate": 0.01, "batch_size": 128, "weight_decay": 5e-4},

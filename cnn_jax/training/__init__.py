@@ -1,6 +1,7 @@
 """From a network and data to a trained network, its votes and its errors."""
 
 from cnn_jax.training.config import Config as Config
+from cnn_jax.training.config import Precision as Precision
 from cnn_jax.training.evaluate import evaluate as evaluate
 from cnn_jax.training.evaluate import predict as predict
 from cnn_jax.training.finite import NotFiniteError as NotFiniteError

@@ -20,19 +20,26 @@ from cnn_jax.training.run import hardware
 SHOWN = 40  # Of the worst mistakes.
 
 
-def write_report(folder: str | Path, net: Chain, data: Dataset) -> Path:
+def write_report(
+    folder: str | Path,
+    net: Chain,
+    data: Dataset,
+    *,
+    page: report.Page | None = None,
+) -> Path:
     """Writes `report.html`: learning curves, and what the network makes of the test.
 
     Args:
         folder: Which `fit` was given.
         net: What it trained.
         data: What it learned from and is tested on.
+        page: What is gone on with; a new one by default.
 
     Returns:
         Where the page is.
     """
     folder = Path(folder)
-    page = report.Page(f"Training {folder.name}")
+    page = page or report.Page(f"Training {folder.name}")
     learning(page, read_records(folder))
     loss = LOSSES[read_config(folder).loss]
     page.section("On examples that it never saw")
