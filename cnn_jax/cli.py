@@ -1,5 +1,6 @@
 """`cnn-jax`: from your own data to a trained network, and its answers, by commands."""
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -99,6 +100,7 @@ class Train:
         )
         show_plan(page, about, why, config, found)
         net = about.build()
+        training.fit(net, found, config)  # Says what is wrong before there is a run.
         folder = training.Run.create(self.runs, "train", self.name, about).folder
         trained.write_origin(folder, found)
         return _fit(page, folder, net, found, config, began)
@@ -305,6 +307,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     command: Any = tyro.cli(COMMANDS, prog="cnn-jax", args=args, description=__doc__)
     with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
         warnings.showwarning = lambda message, *_, **__: print(
             f"warning: {message}", file=sys.stderr
         )
@@ -416,9 +419,9 @@ def _fit(
     page.section("Learning")
     records = training.fit(net, found, config, folder=folder, resume=True)
     try:
-        for _ in training.watch(records, console=page.console):
-            pass
-    except KeyboardInterrupt:
+        with contextlib.closing(records):
+            list(training.watch(records, console=page.console))
+    except (KeyboardInterrupt, SystemExit):
         page.text(
             f"Stopped. `cnn-jax resume {folder}` goes on, and `cnn-jax evaluate "
             f"{folder}` tests what there is."

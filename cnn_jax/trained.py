@@ -27,6 +27,7 @@ from cnn_jax.data.folder import (
 )
 from cnn_jax.data.readers import Reader, Sounds, from_fields, to_fields
 from cnn_jax.data.splits import with_validation
+from cnn_jax.data.table import SUFFIXES as TABLES
 from cnn_jax.data.table import Table, labels_of, load_table, read_csv
 from cnn_jax.nn import Chain
 from cnn_jax.training.checkpoint import best, restore
@@ -128,6 +129,9 @@ class Trained:
         where = Path(name or self.about.data).expanduser()
         if isinstance(self.reader, Table):
             return self._table(self.reader, where, ours=name is None)
+        if where.suffix.lower() in TABLES:
+            kind = {"image": "pictures", "signal": "sounds"}[self.reader.kind]
+            raise ValueError(f"{where} is a table, but {self.folder} learned {kind}.")
         if where.is_dir():
             return self._files(where, ours=name is None)
         found = _named(self.about, self.reader, name and str(name))

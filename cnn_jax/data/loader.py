@@ -29,7 +29,7 @@ from cnn_jax.data.dataset import Dataset, Origin, Split, input_name
 from cnn_jax.data.folder import load_folder, usual_seconds, usual_size
 from cnn_jax.data.readers import Pictures, Sounds
 from cnn_jax.data.splits import split_rows
-from cnn_jax.data.table import load_table
+from cnn_jax.data.table import SUFFIXES, load_table
 
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
@@ -88,10 +88,8 @@ def load(
     if path.is_dir() and not named:
         _only("a folder", table)
         return load_folder(path, **splits, **fitted, broken=broken)
-    if path.suffix.lower() in (".csv", ".tsv"):
+    if path.suffix.lower() in SUFFIXES:
         _only("a table", fitted)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}.")
         return load_table(path, **splits, **table)
     _only("a named set", table | {"group": group})
     return _named(str(name), fitted, seed, data_dir)

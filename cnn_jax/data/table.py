@@ -15,6 +15,7 @@ from cnn_jax.data.splits import split_rows
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 MOST_CLASSES = 100
+SUFFIXES = (".csv", ".tsv")
 
 
 class Rows(NamedTuple):
@@ -140,9 +141,12 @@ def read_csv(path: str | Path) -> Rows:
         The names in its first line, and the lines below.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If it is no text, has no rows, two columns of one name, or a line
             with more or fewer cells than there are names.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is not a CSV file.")
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:

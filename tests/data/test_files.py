@@ -552,7 +552,7 @@ def test_a_validation_split_is_dealt_where_there_is_none(data_dir):
 def test_what_is_neither_a_name_nor_a_file(data_dir, tmp_path):
     with pytest.raises(ValueError, match="nor is it a folder or a CSV file"):
         data.load(str(tmp_path / "nowhere"), data_dir=data_dir)
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+    with pytest.raises(FileNotFoundError, match="nowhere.csv is not a CSV file"):
         data.load(tmp_path / "nowhere.csv", label="x", data_dir=data_dir)
     with pytest.raises(ValueError, match="`label` is 'x', which a named set"):
         data.load("digits", label="x", data_dir=data_dir)
