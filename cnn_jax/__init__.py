@@ -4,6 +4,7 @@ The floors are reached by name and loaded when first used:
 
     lowering, functional, nn, models, data, training, report
 
+`trained` is a network with all that it takes to use it, and `cli` the commands over it.
 `compiler_options` says what `jax.jit` should be given around any of it.
 """
 
@@ -11,7 +12,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cnn_jax import data, functional, lowering, models, nn, report, training
+    from cnn_jax import (
+        data,
+        functional,
+        lowering,
+        models,
+        nn,
+        report,
+        trained,
+        training,
+    )
     from cnn_jax.lowering import compiler_options
 
 __version__ = "0.1.0"
@@ -23,6 +33,7 @@ __all__ = [
     "models",
     "nn",
     "report",
+    "trained",
     "training",
 ]
 

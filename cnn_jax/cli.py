@@ -346,7 +346,7 @@ def show_data(page: report.Page, name: str, found: Dataset) -> None:
     page.table(["class", *splits], rows)
     origin = found.origin
     for line in () if origin is None else origin.notes:
-        page.text(f"{line}.")
+        page.text(f"{line[0].upper()}{line[1:]}.")
     broken = {} if origin is None else origin.broken
     if broken:
         page.table(["could not be read", "why"], list(map(list, broken.items())))

@@ -251,3 +251,36 @@ def test_a_network_is_checked_against_its_pictures():
     config = training.Config(1, batch_size=8)
     with pytest.raises(ValueError, match="10 classes, but the network has 7 votes"):
         Trainer(net, sets, config, loss=None, optimizer=None, augment=None)
+
+
+def test_a_sound_is_heard_at_any_length_and_loudness():
+    net = models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0))
+    net = nnx.view(net, raise_if_not_found=False, use_running_average=True)
+    wave = jax.random.normal(jax.random.key(0), (2, 3000))
+    votes = net(wave)
+    assert votes.shape == (2, 3)
+    np.testing.assert_allclose(net(5 * wave), votes, atol=1e-3)
+    assert net(wave[:, :300]).shape == (2, 3)
+    assert np.abs(votes[0] - votes[1]).max() > 1e-4
+    gradient = jax.grad(lambda wave: net(wave)[0, 0])(wave)
+    assert jnp.isfinite(gradient).all()
+    assert jnp.abs(gradient[0]).max() > 0
+    assert jnp.abs(gradient[1]).max() == 0
+
+
+def test_a_dense_network_does_not_know_the_order_of_its_columns():
+    net = models.mlp(shape=(2, 3, 1), hidden=(5, 4), classes=2, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (7, 2, 3, 1))
+    h = x.reshape(7, 6)
+    for name in "hidden1", "hidden2":
+        layer = net.stages[name]
+        h = jnp.maximum(h @ layer.kernel[...].reshape(h.shape[-1], -1), 0)
+    want = h @ net.stages["votes"].kernel[...]
+    np.testing.assert_allclose(net(x), want, rtol=1e-5, atol=1e-6)
+    assert "drop1" in models.mlp(shape=3, dropout=0.5, rngs=nnx.Rngs(0)).names
+
+
+def test_options_for_one_size_are_for_those_that_need_them():
+    for name, shape in (("lenet5", (40, 40, 1)), ("resnet20", (40, 40, 3))):
+        net = models.outline(name, size=40)
+        assert nn.summary(net, shape).rows[-1].volume[-1] in (10, 1000)
