@@ -8,6 +8,7 @@ from cnn_jax.models.mlp import mlp as mlp
 from cnn_jax.models.mobilenet import mobilenet_v1 as mobilenet_v1
 from cnn_jax.models.resnet import resnet as resnet
 from cnn_jax.models.resnet import small_resnet as small_resnet
+from cnn_jax.models.small_cnn import small_cnn as small_cnn
 from cnn_jax.models.sound_net import sound_net as sound_net
 from cnn_jax.models.table import MODELS as MODELS
 from cnn_jax.models.table import build as build
