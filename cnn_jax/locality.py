@@ -40,7 +40,7 @@ ALPHA, LEVEL = 0.02, 0.9  # Of the claim, and of the interval that must fit the 
 ENOUGH = 99  # Permuted orders from which a rank decides.
 TEST = 0.3  # The share of rows that is tested on.
 REPEATS = 3  # Networks of which the mean counts.
-STEPS, BATCH, RATE = 300, 64, 3e-3
+EPOCHS, STEPS, BATCH, RATE = 30, (100, 300), 64, 3e-3
 MOST_ROWS = 4000  # More are not looked at; the effect is plain by then.
 LEAST = 10  # Rows of each class.
 
@@ -75,7 +75,6 @@ class Report:
         similar: The same as `effect` for columns in the order of their similarity.
         similar_p: And its p.
         needed: Rows from which an answer is to be expected, if there is none.
-        margin: What counts as no difference.
         notes: What was done to the data.
     """
 
@@ -86,12 +85,11 @@ class Report:
     right: dict[str, np.ndarray]
     permuted: np.ndarray
     true: float
-    rival: str
-    lead: Interval
+    rival: str | None = None
+    lead: Interval | None = None
     similar: Interval | None = None
     similar_p: float | None = None
     needed: int | None = None
-    margin: float = 0.02
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -111,10 +109,10 @@ class Report:
         lines = []
         if self.needed is not None:
             lines.append(f"About {self.needed:,} rows would decide it.")
-        ahead = self.lead.low > 0
-        behind = self.lead.high < 0
-        said = "beats" if ahead else "loses to" if behind else "is level with"
-        lines.append(f"The CNN {said} the best rival, {self.rival}: {self.lead}.")
+        if self.lead is not None:
+            ahead, behind = self.lead.low > 0, self.lead.high < 0
+            said = "beats" if ahead else "loses to" if behind else "is level with"
+            lines.append(f"The CNN {said} the best rival, {self.rival}: {self.lead}.")
         if self.similar is not None and self.similar_p is not None:
             helps = "helps" if self.similar_p <= ALPHA else "does not help"
             lines.append(
@@ -133,6 +131,7 @@ def test(
     seeds: int = 10,
     budget: int = ENOUGH,
     margin: float = 0.02,
+    rivals: bool = True,
 ) -> Report:
     """Asks whether the order of places carries anything that a CNN can use.
 
@@ -165,6 +164,7 @@ def test(
         seeds: Splits J, over which effects are averaged.
         budget: Permuted orders that may be trained.
         margin: The share of right answers that makes no difference.
+        rivals: Whether to train a network without convolutions and boosted trees too.
 
     Returns:
         The verdict and all that it rests on.
@@ -177,53 +177,42 @@ def test(
     Example:
         >>> rng = np.random.default_rng(0)
         >>> table, label = rng.normal(size=(60, 6)), np.arange(60) % 2
-        >>> found = test(table, label, key=jax.random.key(0), seeds=3, budget=5)
-        >>> found.rule, found.verdict == "it does not"
-        ('t', False)
+        >>> how = {"seeds": 3, "budget": 5, "rivals": False}
+        >>> test(table, label, key=jax.random.key(0), **how).verdict
+        'not enough data to say'
 
     Source:
         Nadeau & Bengio, "Inference for the generalization error", Machine Learning 52,
-        2003, section 5: the corrected resampled t test. Phipson & Smyth, "Permutation
+        2003: the corrected resampled t test. Phipson & Smyth, "Permutation
         p-values should never be zero", 2010: (1 + b) / (1 + m). Zhu et al.,
         "Converting tabular data into images", 2021 (IGTD): similar columns as
         neighbours.
     """
     _check_options(seeds, budget, margin)
     given = _checked(inputs, labels, names)
-    seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
-    splits = _splits(given, seeds, np.random.default_rng(seed))
-    found = _Found(given, splits, key, seed)
-    right = found.rivals()
-    p, similar_p, permuted, true = found.ranks(budget)
-    everyone = found.orders()
-    right = {"CNN": everyone["true"]} | right
-    correction = 1 / seeds + splits.test_y.shape[1] / splits.train_y.shape[1]
-    differences = everyone["true"] - everyone["other"]
-    effect = _interval(differences, correction, LEVEL)
+    found = _Found(given, seeds, key)
+    ranks, right = found.ranks(budget), found.orders()
+    gains = {kind: right[kind] - right["other"] for kind in ranks.p}
+    effects = {kind: found.interval(gain, LEVEL) for kind, gain in gains.items()}
     rule: Literal["rank", "t"] = "rank" if budget >= ENOUGH else "t"
-    if rule == "t":
-        p = _t_test(differences, correction)
-    similar = None
-    if "similar" in everyone:
-        gains = everyone["similar"] - everyone["other"]
-        similar = _interval(gains, correction, LEVEL)
-        similar_p = similar_p if rule == "rank" else _t_test(gains, correction)
-    verdict = _verdict(p, effect, margin)
-    rival = max(list(right)[1:], key=lambda name: right[name].mean())
+    by_t = {kind: found.t_test(gain) for kind, gain in gains.items()}
+    p = ranks.p if rule == "rank" else by_t
+    verdict, effect = _verdict(p["true"], effects["true"], margin), effects["true"]
+    shares = {"CNN": right["true"]} | (found.rivals() if rivals else {})
+    rival = max([*shares][1:], key=lambda name: shares[name].mean(), default=None)
     return Report(
         verdict=verdict,
-        p=p,
+        p=p["true"],
         rule=rule,
         effect=effect,
-        right=right,
-        permuted=permuted,
-        true=true,
+        right=shares,
+        permuted=ranks.permuted,
+        true=ranks.true,
         rival=rival,
-        lead=_interval(right["CNN"] - right[rival], correction, 0.95),
-        similar=similar,
-        similar_p=similar_p if similar else None,
+        lead=None if rival is None else found.lead(shares, rival),
+        similar=effects.get("similar"),
+        similar_p=p.get("similar"),
         needed=_needed(effect, margin, len(given.y)) if verdict == NOT_ENOUGH else None,
-        margin=margin,
         notes=tuple(given.notes),
     )
 
@@ -242,21 +231,6 @@ def _verdict(p: float, effect: Interval, margin: float) -> Verdict:
     if p <= ALPHA:
         return CARRIES
     return DOES_NOT if -margin < effect.low and effect.high < margin else NOT_ENOUGH
-
-
-def _interval(values: np.ndarray, correction: float, level: float) -> Interval:
-    mean = float(values.mean())
-    error = math.sqrt(correction * values.var(ddof=1))
-    reach = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
-    return Interval(mean, mean - reach, mean + reach)
-
-
-def _t_test(values: np.ndarray, correction: float) -> float:
-    """How often chance alone would be as far above 0."""
-    error = math.sqrt(correction * values.var(ddof=1))
-    if error == 0:
-        return 0.0 if values.mean() > 0 else 1.0
-    return float(stats.t.sf(values.mean() / error, len(values) - 1))
 
 
 def _needed(effect: Interval, margin: float, rows: int) -> int:
@@ -278,6 +252,10 @@ class _Given(NamedTuple):
     size: tuple[int, ...]
     notes: list[str]
     table: bool
+
+    def arm(self, kind: Literal["CNN", "MLP"]) -> "Arm":
+        """A network that reads it."""
+        return Arm(kind, self.size, self.x.shape[-1], self.classes)
 
 
 def _checked(inputs: Any, labels: Any, names: Sequence[str]) -> _Given:
@@ -346,7 +324,9 @@ def _numbers(
         notes.append(f"missing values became the mean of their column: {_some(said)}")
     same = [n for n, c in columns.items() if len(np.unique(c[~np.isnan(c)])) < 2]
     if same:
-        notes.append(f"columns that never change were dropped: {_some(same)}")
+        notes.append(
+            f"columns that never change were dropped: {_some(list(map(repr, same)))}"
+        )
     kept = {name: column for name, column in columns.items() if name not in same}
     if not kept:
         raise ValueError("`inputs` has no column that ever changes.")
@@ -391,16 +371,16 @@ def _look_for_the_label(x: np.ndarray, names: Sequence[str], y: np.ndarray) -> N
             )
 
 
-class _Splits(NamedTuple):
-    """Rows that are learned from and tested on, filled and scaled, for each split."""
+class Splits(NamedTuple):
+    """Rows that are learned from and tested on, for each of several splits."""
 
-    train_x: np.ndarray  # (splits, rows, places, channels)
-    train_y: np.ndarray
-    test_x: np.ndarray
-    test_y: np.ndarray
+    train_x: Any  # (splits, rows, places, channels)
+    train_y: Any
+    test_x: Any
+    test_y: Any
 
 
-def _splits(given: _Given, seeds: int, rng: np.random.Generator) -> _Splits:
+def _splits(given: _Given, seeds: int, rng: np.random.Generator) -> Splits:
     """Deals rows out `seeds` times; equal rows stay together."""
     from sklearn.model_selection import train_test_split
 
@@ -432,7 +412,7 @@ def _splits(given: _Given, seeds: int, rng: np.random.Generator) -> _Splits:
         fill = _scaled if given.table else _levelled
         x, unseen = fill(given.x[train], given.x[test])
         made.append((x, given.y[train], unseen, given.y[test]))
-    return _Splits(*(np.stack(arrays) for arrays in zip(*made, strict=True)))
+    return Splits(*(np.stack(arrays) for arrays in zip(*made, strict=True)))
 
 
 def _scaled(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -458,81 +438,65 @@ def _levelled(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 @dataclasses.dataclass(frozen=True)
-class _Arm:
-    """A kind of network; equal ones share a compilation."""
+class Arm:
+    """A kind of network; equal ones share a compilation.
+
+    Args:
+        kind: With convolutions, or without.
+        size: How the places lie: (columns,) or (height, width).
+        channels: Values at each place.
+        classes: How many categories there are to vote for.
+    """
 
     kind: Literal["CNN", "MLP"]
     size: tuple[int, ...]
     channels: int
     classes: int
 
-    def build(self, key: Array) -> Any:
-        rngs = nnx.Rngs(params=key)
-        shape = (*self.size, self.channels)
-        if self.kind == "CNN":
-            return models.small_cnn(shape=shape, classes=self.classes, rngs=rngs)
-        return models.mlp(shape=shape, classes=self.classes, rngs=rngs)
+    def build(self, key: Array) -> nnx.Module:
+        """A network with weights from a key."""
+        rngs, shape = nnx.Rngs(params=key), (*self.size, self.channels)
+        make = models.small_cnn if self.kind == "CNN" else models.mlp
+        return make(shape=shape, classes=self.classes, rngs=rngs)
 
 
 class _Jobs(NamedTuple):
-    """What each of many networks learns: a split, in an order, from a key."""
+    """What each of many networks learns: a split, in an order, at a rate."""
 
     split: Array
     order: Array
+    rate: Array
     key: Array
 
 
-@functools.cache
-def _compiled(arm: _Arm) -> Callable[..., Any]:
-    """Trains many networks in one dispatch, one beside or after the other."""
+def learn(
+    arm: Arm,
+    splits: Splits,
+    split: Sequence[int] | np.ndarray,
+    order: np.ndarray,
+    *,
+    key: Key[Array, ""],
+    rate: float | np.ndarray = RATE,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Trains many networks in one go and tests each.
 
-    def every(splits: _Splits, jobs: _Jobs) -> tuple[Array, Array]:
-        one = functools.partial(_learned, arm, splits)
-        return jax.vmap(one)(jobs) if side_by_side() else jax.lax.map(one, jobs)
+    Args:
+        arm: What they are.
+        splits: What there is to learn.
+        split: Which of it, for each network.
+        order: In which order its places are read, for each network.
+        key: Where first weights and batches come from.
+        rate: The peak of the schedule, one for all or for each.
 
-    return jax.jit(every, compiler_options=compiler_options())
-
-
-def _learned(arm: _Arm, splits: _Splits, job: _Jobs) -> tuple[Array, Array]:
-    """One network: its share of right answers and its Brier score on unseen rows."""
-    size = (*arm.size, arm.channels)
-    x, unseen = (
-        part[job.split][:, job.order].reshape(-1, *size)
-        for part in (splits.train_x, splits.test_x)
-    )
-    y, truth = splits.train_y[job.split], splits.test_y[job.split]
-    keys = jax.random.split(job.key)
-    graph, params = nnx.split(arm.build(keys[0]))
-    schedule = optax.cosine_onecycle_schedule(STEPS, RATE)
-    optimizer = optax.adamw(schedule, weight_decay=1e-4)
-
-    def step(carry: Any, rows: Array) -> Any:
-        params, state = carry
-
-        def loss(params: Any) -> Array:
-            votes = nnx.merge(graph, params)(x[rows])
-            return optax.softmax_cross_entropy_with_integer_labels(
-                votes, y[rows]
-            ).mean()
-
-        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
-        return (optax.apply_updates(params, updates), state), None
-
-    begin = params, optimizer.init(params)
-    (params, _), _ = jax.lax.scan(step, begin, _batches(keys[1], len(x)))
-    votes = jax.nn.softmax(nnx.merge(graph, params)(unseen))
-    wanted = jax.nn.one_hot(truth, arm.classes)
-    right = (votes.argmax(axis=-1) == truth).mean()
-    return right, ((votes - wanted) ** 2).sum(axis=-1).mean()
-
-
-def _batches(key: Array, rows: int) -> Array:
-    """Rows of each step, shuffled anew each epoch."""
-    batch = min(BATCH, rows)
-    each = rows // batch
-    keys = jax.random.split(key, -(-STEPS // each))
-    orders = jax.vmap(lambda key: jax.random.permutation(key, rows))(keys)
-    return orders[:, : each * batch].reshape(-1, batch)[:STEPS]
+    Returns:
+        The share of right answers of each on the rows it did not learn from, and its
+        Brier score, the mean of the squared distance to the truth.
+    """
+    keys, count = jax.random.split(key, len(split)), len(split)
+    rates = np.broadcast_to(np.asarray(rate, np.float32), (count,))
+    jobs = _Jobs(jnp.asarray(split), jnp.asarray(order), jnp.asarray(rates), keys)
+    train = functools.partial(_compiled(arm), jax.tree.map(jnp.asarray, splits))
+    return _shared(train, jobs)
 
 
 def _shared(train: Callable[[_Jobs], Any], jobs: _Jobs) -> Any:
@@ -549,23 +513,106 @@ def _shared(train: Callable[[_Jobs], Any], jobs: _Jobs) -> Any:
     return tuple(np.concatenate(each)[:count] for each in zip(*found, strict=True))
 
 
+@functools.cache
+def _compiled(arm: Arm) -> Callable[..., Any]:
+    """Trains networks in one dispatch, one beside the other, or after it on a CPU."""
+
+    def every(splits: Splits, jobs: _Jobs) -> tuple[Array, Array]:
+        one = functools.partial(_learned, arm, splits)
+        return jax.vmap(one)(jobs) if side_by_side() else jax.lax.map(one, jobs)
+
+    return jax.jit(every, compiler_options=compiler_options())
+
+
+def _learned(arm: Arm, splits: Splits, job: _Jobs) -> tuple[Array, Array]:
+    """One network: its share of right answers and its Brier score on unseen rows."""
+    size = (*arm.size, arm.channels)
+    x, unseen = (
+        part[job.split][:, job.order].reshape(-1, *size)
+        for part in (splits.train_x, splits.test_x)
+    )
+    y, truth = splits.train_y[job.split], splits.test_y[job.split]
+    keys = jax.random.split(job.key)
+    graph, params = nnx.split(arm.build(keys[0]))
+    rows = _batches(keys[1], len(x))
+    schedule = optax.cosine_onecycle_schedule(len(rows), 1.0)
+    optimizer = optax.adamw(lambda step: job.rate * schedule(step), weight_decay=1e-4)
+
+    def step(carry: Any, rows: Array) -> Any:
+        params, state = carry
+
+        def loss(params: Any) -> Array:
+            votes = nnx.merge(graph, params)(x[rows])
+            return optax.softmax_cross_entropy_with_integer_labels(
+                votes, y[rows]
+            ).mean()
+
+        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    begin = params, optimizer.init(params)
+    (params, _), _ = jax.lax.scan(step, begin, rows)
+    votes = jax.nn.softmax(nnx.merge(graph, params)(unseen))
+    wanted = jax.nn.one_hot(truth, arm.classes)
+    right = (votes.argmax(axis=-1) == truth).mean()
+    return right, ((votes - wanted) ** 2).sum(axis=-1).mean()
+
+
+def _batches(key: Array, rows: int) -> Array:
+    """Rows of each step, shuffled anew each epoch."""
+    batch = min(BATCH, rows)
+    each = rows // batch
+    steps = int(np.clip(EPOCHS * each, *STEPS))
+    keys = jax.random.split(key, -(-steps // each))
+    orders = jax.vmap(lambda key: jax.random.permutation(key, rows))(keys)
+    return orders[:, : each * batch].reshape(-1, batch)[:steps]
+
+
+class _Ranks(NamedTuple):
+    """Where orders stand among others, by kind, and how often each is right."""
+
+    p: dict[str, float]
+    permuted: np.ndarray
+    true: float
+
+
 class _Found:
     """All that is trained on one data set."""
 
-    def __init__(self, given: _Given, splits: _Splits, key: Array, seed: int):
-        self.given, self.splits, self.key = given, splits, key
+    def __init__(self, given: _Given, seeds: int, key: Array):
+        seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
         self.rng = np.random.default_rng(seed)
-        self.seeds, self.places = len(splits.train_y), given.x.shape[1]
-        self.device = jax.tree.map(jnp.asarray, splits)
+        self.given, self.key, self.seeds = given, key, seeds
+        self.splits, self.places = _splits(given, seeds, self.rng), given.x.shape[1]
+        tested, learned = self.splits.test_y.shape[1], self.splits.train_y.shape[1]
+        self.correction = 1 / seeds + tested / learned  # Nadeau and Bengio's.
+
+    def error(self, values: np.ndarray) -> float:
+        """How far off a mean over splits that share rows may be."""
+        return math.sqrt(self.correction * values.var(ddof=1))
+
+    def interval(self, values: np.ndarray, level: float) -> Interval:
+        """Student's, by that error."""
+        mean = float(values.mean())
+        reach = float(stats.t.ppf((1 + level) / 2, self.seeds - 1))
+        reach *= self.error(values)
+        return Interval(mean, mean - reach, mean + reach)
+
+    def lead(self, shares: dict[str, np.ndarray], rival: str) -> Interval:
+        """Of the network over the rival on the same splits."""
+        return self.interval(shares["CNN"] - shares[rival], 0.95)
+
+    def t_test(self, values: np.ndarray) -> float:
+        """How often chance alone would be as far above 0."""
+        error = self.error(values)
+        if error == 0:
+            return 0.0 if values.mean() > 0 else 1.0
+        return float(stats.t.sf(values.mean() / error, self.seeds - 1))
 
     def train(self, kind: Any, split: np.ndarray, order: np.ndarray) -> Any:
         """Shares of right answers and Brier scores of many networks."""
-        given = self.given
-        arm = _Arm(kind, given.size, given.x.shape[-1], given.classes)
         self.key, key = jax.random.split(self.key)
-        keys = jax.random.split(key, len(split))
-        jobs = _Jobs(jnp.asarray(split), jnp.asarray(order), keys)
-        return _shared(functools.partial(_compiled(arm), self.device), jobs)
+        return learn(self.given.arm(kind), self.splits, split, order, key=key)
 
     def others(self, count: int) -> np.ndarray:
         """Orders by chance."""
@@ -583,39 +630,37 @@ class _Found:
         near = squareform((away + away.T) / 2, checks=False)
         return leaves_list(linkage(near, "average", optimal_ordering=True))
 
-    def ranks(self, budget: int) -> tuple[float, float, np.ndarray, float]:
-        """The p of the true order and of that by similarity; what others come to."""
-        splits = np.arange(min(REPEATS, self.seeds), dtype=np.int32)
-        same = np.concatenate([[np.arange(self.places)], self.others(budget)])
-        orders = np.repeat(same[:, None], len(splits), axis=1)
-        if self.asks_for_similar():
-            similar = np.stack([self.similar(i) for i in splits])
-            orders = np.concatenate([orders, similar[None]])
-        every = orders.reshape(-1, self.places)
-        found = self.train("CNN", np.tile(splits, len(orders)), every)
-        right, brier = (x.reshape(len(orders), -1).mean(axis=1) for x in found)
-        others = brier[1 : budget + 1]
-        ranks = [1 + int((others <= brier[i]).sum()) for i in (0, -1)]
-        true, similar = (rank / (1 + budget) for rank in ranks)
-        return true, similar, right[1 : budget + 1], float(right[0])
+    def kinds(self, splits: np.ndarray) -> dict[str, np.ndarray]:
+        """The orders in question, for each of some splits."""
+        found = {"true": np.tile(np.arange(self.places), (len(splits), 1))}
+        if self.given.table and self.places > 2:
+            found["similar"] = np.stack([self.similar(int(i)) for i in splits])
+        return found
 
-    def asks_for_similar(self) -> bool:
-        """Whether there are columns that could be put side by side."""
-        return self.given.table and self.places > 2
+    def ranks(self, budget: int) -> _Ranks:
+        """Trains the orders in question and others on the same few splits."""
+        splits = np.arange(min(REPEATS, self.seeds))
+        kinds = self.kinds(splits)
+        others = np.repeat(self.others(budget)[:, None], len(splits), axis=1)
+        orders = np.concatenate([np.stack(list(kinds.values())), others])
+        each = np.tile(splits, len(orders))
+        found = self.train("CNN", each, orders.reshape(-1, self.places))
+        right, brier = (x.reshape(len(orders), -1).mean(axis=1) for x in found)
+        rest = brier[len(kinds) :]
+        better = [int((rest <= score).sum()) for score in brier[: len(kinds)]]
+        p = [(1 + count) / (1 + budget) for count in better]
+        named = dict(zip(kinds, p, strict=True))
+        return _Ranks(named, right[len(kinds) :], float(right[0]))
 
     def orders(self) -> dict[str, np.ndarray]:
         """The network's share of right answers on each split, by kind of order."""
-        count = self.seeds * REPEATS
-        split = np.repeat(np.arange(self.seeds, dtype=np.int32), REPEATS)
+        splits = np.arange(self.seeds)
         kinds = {
-            "true": np.tile(np.arange(self.places), (count, 1)),
-            "other": self.others(count),
+            k: np.repeat(o, REPEATS, axis=0) for k, o in self.kinds(splits).items()
         }
-        if self.asks_for_similar():
-            each = [self.similar(i) for i in range(self.seeds)]
-            kinds["similar"] = np.repeat(np.stack(each), REPEATS, axis=0)
-        splits = np.tile(split, len(kinds))
-        right, _ = self.train("CNN", splits, np.concatenate(list(kinds.values())))
+        kinds["other"] = self.others(self.seeds * REPEATS)
+        each = np.tile(np.repeat(splits, REPEATS), len(kinds))
+        right, _ = self.train("CNN", each, np.concatenate(list(kinds.values())))
         means = right.reshape(len(kinds), self.seeds, REPEATS).mean(axis=-1)
         return dict(zip(kinds, means, strict=True))
 
@@ -624,8 +669,7 @@ class _Found:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         order = np.tile(np.arange(self.places), (self.seeds * REPEATS, 1))
-        split = np.repeat(np.arange(self.seeds, dtype=np.int32), REPEATS)
-        right, _ = self.train("MLP", split, order)
+        right, _ = self.train("MLP", np.repeat(np.arange(self.seeds), REPEATS), order)
         trees = []
         for x, y, unseen, truth in zip(*self.splits, strict=True):
             rows, other = (part.reshape(len(part), -1) for part in (x, unseen))

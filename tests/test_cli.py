@@ -201,6 +201,32 @@ def test_a_finished_run_is_resumed_to_the_same_end(table_run, capsys):
 
 
 @pytest.mark.full
+def test_locality_prints_a_verdict_and_writes_a_page(tmp_path, capsys, digits):
+    table = files.table(tmp_path / "cancer.csv", rows=120)
+    lines = table.read_text().splitlines()
+    lines = [f"{line},{i % 3}{'abc'[i % 3]}" for i, line in enumerate(lines[1:])]
+    head = table.read_text().splitlines()[0] + ",group"
+    table.write_text("\n".join([head, *lines]) + "\n")
+    how = ["--budget", 9, "--seeds", 3, "--runs", tmp_path]
+    out, _, code = typed(
+        capsys, "locality", table, "--label", "diagnosis", *how, "--name", "t"
+    )
+    assert code == 0
+    assert "'group' is text and became a column for each value" in out
+    assert "t test" in out
+    assert "boosted trees" in out
+    page = (tmp_path / "locality" / "t" / "report.html").read_text()
+    assert "ahead of itself in others by" in page
+    out, _, code = typed(capsys, "locality", digits, "--size", 8, *how, "--name", "d")
+    assert code == 0
+    assert "Order:" in out
+    assert "similar columns" not in out
+    _, said, code = typed(capsys, "locality", table, "--label", "mean radius", *how)
+    assert "is a quantity" in said
+    assert code == 1
+
+
+@pytest.mark.full
 def test_sounds_are_learned_tested_and_asked(tmp_path, capsys):
     root = files.chirps(tmp_path / "chirps")
     words = [root, "--group", "speaker", "--runs", tmp_path, "--name", "s"]

@@ -131,6 +131,34 @@ def load_table(
     return Dataset(**made, classes=classes, origin=origin)
 
 
+def columns_of(
+    path: str | Path, *, label: str | None, drop: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """The cells of a table as they are written, and the label apart.
+
+    Args:
+        path: Of a CSV file.
+        label: The column that is to be told from the others.
+        drop: Columns that are left out.
+
+    Returns:
+        Text of shape (rows, columns), the label of each row, and the columns' names.
+
+    Raises:
+        ValueError: If a column is not there, or the label is missing somewhere or a
+            quantity.
+    """
+    rows = read_csv(path)
+    for name, value in ("label", label), *(("drop", column) for column in drop):
+        _check_column(path, rows, name, value)
+    said = [row[rows.columns.index(str(label))] for row in rows.cells]
+    _classes(path, str(label), said)
+    kept = [name for name in rows.columns if name not in (label, *drop)]
+    at = [rows.columns.index(name) for name in kept]
+    cells = np.array([[row[i] for i in at] for row in rows.cells], object)
+    return cells, np.array(said), kept
+
+
 def read_csv(path: str | Path) -> Rows:
     """The cells of a CSV file, parted by commas, semicolons, tabs or bars.
 

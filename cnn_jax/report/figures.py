@@ -197,6 +197,43 @@ def bars(
     return figure
 
 
+def dots(
+    rows: Mapping[str, Mapping[str, Sequence[float] | np.ndarray]], *, xlabel: str
+) -> "matplotlib.figure.Figure":
+    """Every value as a dot, a row for each label, and a stroke at each mean.
+
+    Args:
+        rows: Label → name of the series → its values; a series has the same colour in
+            every row.
+        xlabel: Under the axis.
+
+    Returns:
+        A figure.
+    """
+    names = list(dict.fromkeys(name for series in rows.values() for name in series))
+    height = 1.0 + 0.22 * len(rows) * (len(names) + 1)
+    figure, ((ax,),) = _figure(1, 1, 7.0, height)
+    for row, series in enumerate(rows.values()):
+        for name, values in series.items():
+            i = names.index(name)
+            y = row + (i + 1) / (len(names) + 1) - 0.5
+            ax.plot(
+                values, np.full(len(values), y), "o", color=f"C{i}", ms=3, alpha=0.4
+            )
+            ax.plot(np.mean(values), y, "|", color=f"C{i}", ms=13, mew=2.5)
+    for i, name in enumerate(names):
+        ax.plot([], [], "o", color=f"C{i}", label=name)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    for row in range(1, len(rows)):
+        ax.axhline(row - 0.5, color="lightgrey", lw=0.8)
+    ax.grid(axis="x", alpha=0.25)
+    ax.tick_params(labelsize=8)
+    ax.set_xlabel(xlabel, fontsize=9)
+    ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
 def confusion(counts: np.ndarray, classes: Sequence[str]) -> "matplotlib.figure.Figure":
     """How often each class (rows) was taken for each (columns).
 

@@ -105,6 +105,7 @@ def test_digits(tmp_path, data_dir, capsys):
     assert html.count("<img") == 4
 
 
+@pytest.mark.full
 def test_convolution(tmp_path, capsys):
     result = convolution.run(convolution.Config(name="test", runs=tmp_path))
     out, html = capsys.readouterr().out, whole(result)

@@ -1,3 +1,5 @@
+import doctest
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,14 @@ HERE = [pair for pair in PAIRS if not page.is_torch(pair[0])]
 def test_the_page_has_both_parts():
     assert len(PAIRS) > 35
     assert 10 <= len(HERE) < len(PAIRS) - 20
+
+
+@pytest.mark.full
+def test_its_examples_run():
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    found = doctest.testfile(str(page.PAGE), module_relative=False, optionflags=flags)
+    assert found.failed == 0
+    assert found.attempted > 20
 
 
 @pytest.mark.full

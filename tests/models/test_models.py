@@ -256,13 +256,15 @@ def test_a_network_is_checked_against_its_pictures():
 def test_a_sound_is_heard_at_any_length_and_loudness():
     net = models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0))
     net = nnx.view(net, raise_if_not_found=False, use_running_average=True)
+    graph, state = nnx.split(net)
+    net = jax.jit(lambda wave: nnx.merge(graph, state)(wave))
     wave = jax.random.normal(jax.random.key(0), (2, 3000))
     votes = net(wave)
     assert votes.shape == (2, 3)
     np.testing.assert_allclose(net(5 * wave), votes, atol=1e-3)
     assert net(wave[:, :300]).shape == (2, 3)
     assert np.abs(votes[0] - votes[1]).max() > 1e-4
-    gradient = jax.grad(lambda wave: net(wave)[0, 0])(wave)
+    gradient = jax.jit(jax.grad(lambda wave: net(wave)[0, 0]))(wave)
     assert jnp.isfinite(gradient).all()
     assert jnp.abs(gradient[0]).max() > 0
     assert jnp.abs(gradient[1]).max() == 0

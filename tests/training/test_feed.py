@@ -63,6 +63,7 @@ def test_streamed_examples_give_the_very_same_weights(small, batch_size, workers
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.full
 def test_a_source_gives_what_arrays_give(small, caplog):
     shelf = Shelf(small.train)
     sets = data.Dataset(shelf, Shelf(small.test), small.classes, Shelf(small.test))

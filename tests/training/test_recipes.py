@@ -121,6 +121,7 @@ def test_quantities_are_learned(rng):
     assert last.metrics == {}
 
 
+@pytest.mark.full
 def test_a_label_for_every_place(rng):
     images = rng.normal(size=(16, 5, 7, 2)).astype(np.float32)
     split = {"image": images, "label": images.argmax(axis=-1)}
@@ -181,6 +182,7 @@ def test_a_part_of_fillers_counts_for_nothing(small):
         np.testing.assert_allclose(a.loss, b.loss, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_clipping_is_optaxs(small):
     optimizer = optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(0.5))
     want = by_hand(mlp(), small.train, [ALL] * 3, optimizer)[-1]
@@ -335,6 +337,7 @@ def with_head():
     return nn.Chain(stages, heads={"aux": ("relu", nn.Dense(7, 3, rngs=rngs))})
 
 
+@pytest.mark.full
 def test_heads_learn_by_their_weight(small):
     net, want = with_head(), with_head()
     graph, params, rest = nnx.split(want, nnx.Param, ...)
@@ -381,6 +384,7 @@ def test_mixup_mixes_examples_and_losses(small):
     assert len(seen) == 3
 
 
+@pytest.mark.full
 def test_mixup_by_hand(small):
     net = dense(3, 3)
     trainer = training.trainer.Trainer(

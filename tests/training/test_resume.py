@@ -107,10 +107,8 @@ def records(folder):
     ]
 
 
-@pytest.mark.parametrize(
-    ("kills", "least", "epochs"),
-    [(2, 1, "3"), pytest.param(10, 3, "20", marks=pytest.mark.full)],
-)
+@pytest.mark.full
+@pytest.mark.parametrize(("kills", "least", "epochs"), [(2, 1, "3"), (10, 3, "20")])
 def test_a_killed_run_ends_at_the_very_same_weights(
     tmp_path, whole, kills, least, epochs
 ):
@@ -463,9 +461,8 @@ list(records)
 
 
 @pytest.mark.filterwarnings("ignore:.* is half-written")
-@pytest.mark.parametrize(
-    "then", ["again", pytest.param("never", marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("then", ["again", "never"])
 def test_a_full_disk_leaves_what_is_there_whole(tmp_path, small, then):
     """No file may grow beyond 64 bytes from the third record on."""
     run = subprocess.run(

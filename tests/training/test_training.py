@@ -127,7 +127,8 @@ def test_many_networks_may_have_data_of_their_own(rng):
             assert_close(a, b)
 
 
-@pytest.mark.parametrize("own", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("own", [False, True])
 def test_many_networks_may_be_stacked(rng, monkeypatch, tmp_path, own):
     """As where there is no CPU: mapped by `vmap`, saved and gone on with."""
 
