@@ -40,7 +40,7 @@ ALPHA, LEVEL = 0.02, 0.9  # Of the claim, and of the interval that must fit the 
 ENOUGH = 99  # Permuted orders from which a rank decides.
 TEST = 0.3  # The share of rows that is tested on.
 REPEATS = 3  # Networks of which the mean counts.
-EPOCHS, STEPS, BATCH, RATE = 30, (100, 300), 64, 3e-3
+EPOCHS, STEPS, BATCH, RATE = 30, (100, 1000), 64, 3e-3
 MOST_ROWS = 4000  # More are not looked at; the effect is plain by then.
 LEAST = 10  # Rows of each class.
 
@@ -55,6 +55,15 @@ class Interval(NamedTuple):
     def __str__(self) -> str:
         low, high = f"{100 * self.low:+.1f}", f"{100 * self.high:+.1f}"
         return f"{100 * self.mean:+.1f} points ({low} to {high})"
+
+
+class Splits(NamedTuple):
+    """Rows that are learned from and tested on, for each of several splits."""
+
+    train_x: Any  # (splits, rows, places, channels)
+    train_y: Any
+    test_x: Any
+    test_y: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +198,7 @@ def test(
         neighbours.
     """
     _check_options(seeds, budget, margin)
-    given = _checked(inputs, labels, names)
+    given = check(inputs, labels, names)
     found = _Found(given, seeds, key)
     ranks, right = found.ranks(budget), found.orders()
     gains = {kind: right[kind] - right["other"] for kind in ranks.p}
@@ -233,6 +242,30 @@ def _verdict(p: float, effect: Interval, margin: float) -> Verdict:
     return DOES_NOT if -margin < effect.low and effect.high < margin else NOT_ENOUGH
 
 
+def resampled(
+    values: np.ndarray, splits: Splits, *, level: float = 0.95
+) -> tuple[Interval, float]:
+    """The mean of one value per split, whose rows overlap: interval and t test.
+
+    Args:
+        values: Such as differences of two methods on the same splits.
+        splits: What they were found on.
+        level: Of the interval.
+
+    Returns:
+        Student's interval with the error √((1/J + n_test / n_train) · var), and how
+        often chance alone would be as far above 0.
+    """
+    count, mean = len(values), float(values.mean())
+    correction = 1 / count + splits.test_y.shape[1] / splits.train_y.shape[1]
+    error = math.sqrt(correction * values.var(ddof=1))
+    reach = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
+    interval = Interval(mean, mean - reach, mean + reach)
+    if error == 0:
+        return interval, 0.0 if mean > 0 else 1.0
+    return interval, float(stats.t.sf(mean / error, count - 1))
+
+
 def _needed(effect: Interval, margin: float, rows: int) -> int:
     """Rows from which the interval leaves 0 out, or fits into the margin."""
     reach = (effect.high - effect.low) / 2
@@ -243,7 +276,7 @@ def _needed(effect: Interval, margin: float, rows: int) -> int:
 # What is learned from.
 
 
-class _Given(NamedTuple):
+class Given(NamedTuple):
     """Checked data: (rows, places, channels), and how the places lie."""
 
     x: np.ndarray
@@ -258,7 +291,21 @@ class _Given(NamedTuple):
         return Arm(kind, self.size, self.x.shape[-1], self.classes)
 
 
-def _checked(inputs: Any, labels: Any, names: Sequence[str]) -> _Given:
+def check(inputs: Any, labels: Any, names: Sequence[str] = ()) -> Given:
+    """Data as places with channels, and what was done to them.
+
+    Args:
+        inputs: As for `test`.
+        labels: As for `test`.
+        names: Of the columns of a table.
+
+    Returns:
+        Checked data, not yet filled or scaled.
+
+    Raises:
+        ValueError: As `test`.
+        TypeError: As `test`.
+    """
     inputs, notes = np.asarray(inputs), []
     if inputs.ndim not in (2, 3, 4):
         raise TypeError(
@@ -280,7 +327,7 @@ def _checked(inputs: Any, labels: Any, names: Sequence[str]) -> _Given:
         raise ValueError(
             f"`inputs` has {math.prod(size)} place(s), which have no order."
         )
-    return _Given(x, y, classes, tuple(size), notes, table)
+    return Given(x, y, classes, tuple(size), notes, table)
 
 
 def _classes(labels: np.ndarray, rows: int) -> tuple[np.ndarray, int]:
@@ -371,17 +418,19 @@ def _look_for_the_label(x: np.ndarray, names: Sequence[str], y: np.ndarray) -> N
             )
 
 
-class Splits(NamedTuple):
-    """Rows that are learned from and tested on, for each of several splits."""
+def deal(given: Given, seeds: int, rng: np.random.Generator) -> Splits:
+    """Deals rows out to learn from and to test on, again and again.
 
-    train_x: Any  # (splits, rows, places, channels)
-    train_y: Any
-    test_x: Any
-    test_y: Any
+    Equal rows stay in one part; filling and scaling are learned from the first part.
 
+    Args:
+        given: Checked data.
+        seeds: How often.
+        rng: Where chance comes from.
 
-def _splits(given: _Given, seeds: int, rng: np.random.Generator) -> Splits:
-    """Deals rows out `seeds` times; equal rows stay together."""
+    Returns:
+        A split for each seed.
+    """
     from sklearn.model_selection import train_test_split
 
     seen: dict[bytes, int] = {}
@@ -579,24 +628,15 @@ class _Ranks(NamedTuple):
 class _Found:
     """All that is trained on one data set."""
 
-    def __init__(self, given: _Given, seeds: int, key: Array):
+    def __init__(self, given: Given, seeds: int, key: Array):
         seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
         self.rng = np.random.default_rng(seed)
         self.given, self.key, self.seeds = given, key, seeds
-        self.splits, self.places = _splits(given, seeds, self.rng), given.x.shape[1]
-        tested, learned = self.splits.test_y.shape[1], self.splits.train_y.shape[1]
-        self.correction = 1 / seeds + tested / learned  # Nadeau and Bengio's.
-
-    def error(self, values: np.ndarray) -> float:
-        """How far off a mean over splits that share rows may be."""
-        return math.sqrt(self.correction * values.var(ddof=1))
+        self.splits, self.places = deal(given, seeds, self.rng), given.x.shape[1]
 
     def interval(self, values: np.ndarray, level: float) -> Interval:
-        """Student's, by that error."""
-        mean = float(values.mean())
-        reach = float(stats.t.ppf((1 + level) / 2, self.seeds - 1))
-        reach *= self.error(values)
-        return Interval(mean, mean - reach, mean + reach)
+        """Of a mean over these splits."""
+        return resampled(values, self.splits, level=level)[0]
 
     def lead(self, shares: dict[str, np.ndarray], rival: str) -> Interval:
         """Of the network over the rival on the same splits."""
@@ -604,10 +644,7 @@ class _Found:
 
     def t_test(self, values: np.ndarray) -> float:
         """How often chance alone would be as far above 0."""
-        error = self.error(values)
-        if error == 0:
-            return 0.0 if values.mean() > 0 else 1.0
-        return float(stats.t.sf(values.mean() / error, self.seeds - 1))
+        return resampled(values, self.splits)[1]
 
     def train(self, kind: Any, split: np.ndarray, order: np.ndarray) -> Any:
         """Shares of right answers and Brier scores of many networks."""

@@ -221,8 +221,8 @@ def test_locality_prints_a_verdict_and_writes_a_page(tmp_path, capsys, digits):
     assert code == 0
     assert "Order:" in out
     assert "similar columns" not in out
-    _, said, code = typed(capsys, "locality", table, "--label", "mean radius", *how)
-    assert "is a quantity" in said
+    _, said, code = typed(capsys, "locality", table, "--label", "cost", *how)
+    assert "`label` is 'cost', which is not there" in said
     assert code == 1
 
 

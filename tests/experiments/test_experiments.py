@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,8 @@ from flax import nnx
 
 from cnn_jax import models, training
 from cnn_jax.training import checkpoint
-from experiments import convolution, digits, networks, xo
+from experiments import convolution, digits, networks, tabular, xo
+from experiments import locality as calibration
 from experiments._shared import start
 from tests.test_mission import MAP, POOLED
 
@@ -160,3 +162,70 @@ def test_networks(tmp_path, data_dir, monkeypatch, capsys):
     assert html.count("<img") == 1
     with pytest.raises(ValueError, match=r"names \['lenet6'\], which are not there"):
         networks.Config(only=("lenet6",))
+
+
+@pytest.mark.full
+def test_tables_are_the_counterexample(tmp_path, capsys):
+    config = tabular.Config(
+        name="t", runs=tmp_path, only=("digits", "iris"), seeds=2, budget=2
+    )
+    result = tabular.run(config)
+    found = result.shares["digits"]
+    assert found["CNN"].keys() == {"as they are", "shuffled", "columns", "rows"}
+    lost = found["CNN"]["as they are"] - found["CNN"]["shuffled"]
+    assert lost.mean() > 0.005
+    assert found["CNN"]["as they are"].mean() > 0.95
+    for method in "MLP", "logistic regression", "boosted trees":
+        plain, other = (found[method][o] for o in ("as they are", "shuffled"))
+        assert abs(plain.mean() - other.mean()) < 0.02
+    assert result.verdicts.keys() == {"iris"}
+    assert result.verdicts["iris"] != "order carries what a CNN can use"
+    out = capsys.readouterr().out
+    assert "cost in points" in out
+    assert (tmp_path / "tabular" / "t" / "report.html").exists()
+
+
+@pytest.mark.full
+def test_false_claims_and_power_are_counted(tmp_path, capsys, monkeypatch):
+    said = iter(["it does not", "order carries what a CNN can use"] * 100)
+    asked = []
+
+    def answer(x, y, *, key, **how):
+        asked.append(x.shape)
+        return SimpleNamespace(verdict=next(said), p=0.5, effect=(0.0, 0.0, 0.0))
+
+    monkeypatch.setattr(calibration.locality, "test", answer)
+    config = calibration.Config(name="t", runs=tmp_path, share=0.1)
+    result = calibration.run(config)
+    counts = {
+        kind: [sum(found[rows].values()) for rows in calibration.ROWS]
+        for kind, found in result.verdicts.items()
+    }
+    assert counts["table, columns shuffled"] == [3, 2, 1]
+    assert counts["digits"] == [1, 1, 1]
+    share, low, high = result.false_claims
+    assert 0.4 < share < 0.6
+    assert low < share < high
+    assert {shape[0] for shape in asked} == set(calibration.ROWS)
+    assert "Wilson" in capsys.readouterr().out
+
+
+def test_what_is_planted_is_there():
+    rng = np.random.default_rng(0)
+    x, y = calibration.table(rng, 500, strength=1.0)
+    three = (x[:, :-2] + x[:, 1:-1] + x[:, 2:]).max(axis=1)
+    assert three[y == 1].min() > three[y == 0].max()
+    x, y = calibration.signals(rng, 400)
+    ramp = np.array([-1.5, -0.5, 0.5, 1.5])
+    matches = np.stack([np.correlate(row, ramp, "valid") for row in x[..., 0]])
+    best = matches[np.arange(400), np.abs(matches).argmax(axis=1)]
+    assert np.mean((best > 0) == y) > 0.8
+    x, y = calibration.digits(rng, 100)
+    assert x.shape == (100, 8, 8, 1)
+    np.testing.assert_array_equal(np.bincount(y), [20] * 5)
+    before, _ = calibration.digits(np.random.default_rng(1), 300)
+    after, _ = calibration.shuffled(calibration.digits)(np.random.default_rng(1), 300)
+    np.testing.assert_array_equal(
+        np.sort(before.reshape(300, -1)), np.sort(after.reshape(300, -1))
+    )
+    assert (before != after).any()
