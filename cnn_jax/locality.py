@@ -270,7 +270,7 @@ def _needed(effect: Interval, margin: float, rows: int) -> int:
     """Rows from which the interval leaves 0 out, or fits into the margin."""
     reach = (effect.high - effect.low) / 2
     room = max(abs(effect.mean), margin - abs(effect.mean))
-    return math.ceil(rows * max(1.0, reach / room) ** 2 / 10) * 10
+    return math.ceil(rows * max(1.5, (reach / room) ** 2) / 10) * 10
 
 
 # What is learned from.

@@ -104,17 +104,17 @@ def planted(strength: float) -> Make:
 
 # How often each is tried with 100, 300 and 1,000 rows.
 NULL: dict[str, tuple[Make, tuple[int, int, int]]] = {
-    "table, columns shuffled": (shuffled(planted(0.5)), (30, 20, 8)),
-    "signals, samples shuffled": (shuffled(signals), (30, 20, 8)),
-    "table, labels random": (mislabelled(table), (30, 20, 8)),
-    "digits, pixels shuffled": (shuffled(digits), (15, 10, 3)),
+    "table, columns shuffled": (shuffled(planted(0.5)), (35, 22, 4)),
+    "signals, samples shuffled": (shuffled(signals), (35, 22, 4)),
+    "table, labels random": (mislabelled(table), (35, 22, 4)),
+    "digits, pixels shuffled": (shuffled(digits), (10, 6, 2)),
 }
 ALTERNATIVE: dict[str, tuple[Make, tuple[int, int, int]]] = {
-    "digits": (digits, (10, 10, 10)),
-    "signals": (signals, (10, 10, 10)),
-    "table, neighbours 1/2": (planted(0.5), (10, 10, 10)),
-    "table, neighbours 3/4": (planted(0.75), (10, 10, 10)),
-    "table, neighbours alone": (planted(1.0), (10, 10, 10)),
+    "digits": (digits, (4, 4, 10)),
+    "signals": (signals, (4, 4, 4)),
+    "table, neighbours 1/2": (planted(0.5), (4, 4, 4)),
+    "table, neighbours 3/4": (planted(0.75), (4, 4, 4)),
+    "table, neighbours alone": (planted(1.0), (4, 4, 4)),
 }
 
 
