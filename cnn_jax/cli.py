@@ -23,7 +23,7 @@ from cnn_jax import data, locality, models, nn, report, trained, training
 from cnn_jax.data import Dataset
 from cnn_jax.data.augment import AugmentName
 from cnn_jax.data.dataset import length
-from cnn_jax.data.folder import reason
+from cnn_jax.data.folder import reason, shown
 from cnn_jax.data.loader import prepared
 from cnn_jax.data.readers import PICTURES, SOUNDS, from_fields
 from cnn_jax.data.splits import with_validation
@@ -463,7 +463,7 @@ def show_locality(page: report.Page, found: locality.Report) -> None:
         page: To which.
         found: What was found.
     """
-    page.section(f"Order: {found.verdict}")
+    page.section(found.headline())
     for line in [found.reason(), *found.advice()]:
         page.text(line)
     page.section("How often each was right, on rows that it had not learned from")
@@ -537,7 +537,7 @@ def _expanded(files: Sequence[Path]) -> list[Path]:
     """Folders become the files below them."""
     found: list[Path] = []
     for file in files:
-        inside = sorted(file.rglob("*")) if file.is_dir() else [file]
+        inside = sorted(filter(shown, file.rglob("*"))) if file.is_dir() else [file]
         found += [path for path in inside if not path.is_dir()]
     return found
 

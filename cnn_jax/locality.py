@@ -35,6 +35,11 @@ Verdict = Literal[
     "order carries what a CNN can use", "it does not", "not enough data to say"
 ]
 CARRIES, DOES_NOT, NOT_ENOUGH = Verdict.__args__
+HEADLINES: dict[str, str] = {
+    CARRIES: "Order carries what a CNN can use",
+    DOES_NOT: "Order carries nothing that a CNN could use",
+    NOT_ENOUGH: "There are not enough data to say what order carries",
+}
 
 ALPHA, LEVEL = 0.02, 0.9  # Of the claim, and of the interval that must fit the margin.
 ENOUGH = 99  # Permuted orders from which a rank decides.
@@ -102,8 +107,12 @@ class Report:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"Order: {self.verdict}.", self.reason(), *self.advice()]
+        lines = [f"{self.headline()}.", self.reason(), *self.advice()]
         return "\n".join([*lines, *(f"Note: {note}." for note in self.notes)])
+
+    def headline(self) -> str:
+        """The verdict as a sentence."""
+        return HEADLINES[self.verdict]
 
     def reason(self) -> str:
         """The figures behind the verdict."""

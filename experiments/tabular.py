@@ -101,7 +101,7 @@ def run(config: Config) -> Result:
                 rivals=False,
             )
             verdicts[name] = found.verdict
-            page.text(f"Order: {found.verdict}. {found.reason()}")
+            page.text(f"{found.headline()}. {found.reason()}")
     page.section("What shuffling costs")
     drawn = {name: costs(methods) for name, methods in shares.items()}
     figure = report.dots(drawn, xlabel="what shuffling costs, in points")

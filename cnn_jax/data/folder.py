@@ -151,18 +151,19 @@ def list_files(root: Path) -> dict[str, str]:
 
 def _parts(root: Path) -> list[str]:
     """The subfolders `train`, `test` and the like, if there are none but these."""
-    names = [path.name for path in root.iterdir() if path.is_dir() and _shown(path)]
+    names = [path.name for path in root.iterdir() if path.is_dir() and shown(path)]
     kinds = [SPLITS.get(name.lower()) for name in names]
     return sorted(names) if "train" in kinds and None not in kinds else []
 
 
-def _shown(path: Path) -> bool:
+def shown(path: Path) -> bool:
+    """Whether a file is one of the data, not one that a system keeps beside them."""
     return not path.name.startswith(".") and path.name.lower() not in IGNORED
 
 
 def _listed(root: Path, parent: Path) -> dict[str, str]:
     """The files of all classes in a folder, which must have the layout."""
-    inside = sorted(filter(_shown, parent.iterdir()))
+    inside = sorted(filter(shown, parent.iterdir()))
     classes = [path for path in inside if path.is_dir()]
     beside = [path.name for path in inside if not path.is_dir()]
     lowered = Counter(path.name.lower() for path in classes)
@@ -185,7 +186,7 @@ def _listed(root: Path, parent: Path) -> dict[str, str]:
         )
     found = {}
     for folder in classes:
-        files = [f for f in sorted(folder.rglob("*")) if f.is_file() and _shown(f)]
+        files = [f for f in sorted(folder.rglob("*")) if f.is_file() and shown(f)]
         if not files:
             raise ValueError(f"{folder} is a class without files; fill or remove it.")
         found |= {file.relative_to(root).as_posix(): folder.name for file in files}
@@ -323,8 +324,8 @@ def check_broken(root: Path, files: int, bad: Mapping[str, str], broken: float) 
     """
     if not bad:
         return
-    shown = "; ".join(f"{name}: {why}" for name, why in list(bad.items())[:5])
-    what = f"{len(bad):,} of {files:,} files in {root} cannot be read ({shown}"
+    some = "; ".join(f"{name}: {why}" for name, why in list(bad.items())[:5])
+    what = f"{len(bad):,} of {files:,} files in {root} cannot be read ({some}"
     what += f"; and {len(bad) - 5:,} more)" if len(bad) > 5 else ")"
     if len(bad) > broken * files:
         raise ValueError(
