@@ -12,9 +12,10 @@ Expected: at most 5 % false claims, and at least 90 % power on pictures of 1,000
 Half an hour on 2 CPU cores; `--share` takes a part of the runs.
 """
 
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ def run(config: Config) -> Result:
     null = tried(NULL, config, folder)
     page.section("Order carries nothing, by construction")
     show(page, null, "false claims")
-    claims, count = _claims(null.values())
+    claims, count = _claims(one for found in null.values() for one in found.values())
     claimed = claims / count, *_wilson(claims, count)
     page.text(
         f"{claims} of {count} runs claimed falsely that it does: "
@@ -181,7 +182,8 @@ def tried(
         verdicts[kind] = {rows: Counter() for rows in ROWS}
         for rows, count in zip(ROWS, counts, strict=True):
             runs = range(max(1, round(config.share * count)))
-            for i in track(runs, f"{kind}, {rows:,} rows", transient=True):
+            hidden = not sys.stdout.isatty()
+            for i in track(runs, f"{kind}, {rows:,} rows", disable=hidden):
                 seed = (config.seed, len(verdicts), rows, i, len(kinds))
                 x, y = make(np.random.default_rng(seed), rows)
                 key = jax.random.fold_in(
@@ -201,14 +203,14 @@ def show(
     """Adds how often each was said to carry something, by kind and rows."""
     rows = []
     for kind, found in verdicts.items():
-        rows.append([kind, *(_percent(*_claims([{0: f}])) for f in found.values())])
+        rows.append([kind, *(_percent(*_claims([one])) for one in found.values())])
     page.table([claims, *(f"{count:,} rows" for count in ROWS)], rows)
     other = sum((c for f in verdicts.values() for c in f.values()), Counter())
     page.text("; ".join(f"{said}: {count}" for said, count in other.items()) + ".")
 
 
-def _claims(verdicts: Any) -> tuple[int, int]:
-    total = sum((c for found in verdicts for c in found.values()), Counter())
+def _claims(verdicts: Iterable[Counter]) -> tuple[int, int]:
+    total = sum(verdicts, Counter())
     return total[locality.CARRIES], sum(total.values())
 
 
