@@ -416,10 +416,14 @@ def show_data(page: report.Page, name: str, found: Dataset) -> None:
     page.table(["class", *splits], rows)
     origin = found.origin
     for line in () if origin is None else origin.notes:
-        page.text(f"{line[0].upper()}{line[1:]}.")
+        page.text(_sentence(line))
     broken = {} if origin is None else origin.broken
     if broken:
         page.table(["could not be read", "why"], list(map(list, broken.items())))
+
+
+def _sentence(note: str) -> str:
+    return f"{note[0].upper()}{note[1:]}."
 
 
 def _labels(split: Any) -> Any:
@@ -483,7 +487,7 @@ def show_locality(page: report.Page, found: locality.Report) -> None:
     figure = report.dots({"CNN": drawn}, xlabel="right answers, %")
     page.figure(figure, "A dot for each order that the network learned in.")
     for note in found.notes:
-        page.text(f"{note[0].upper()}{note[1:]}.")
+        page.text(_sentence(note))
 
 
 def show_test(page: report.Page, net: trained.Trained, split: Any) -> None:

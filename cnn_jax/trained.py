@@ -21,6 +21,7 @@ from cnn_jax.data.dataset import length
 from cnn_jax.data.folder import (
     attempts,
     check_broken,
+    labels_in,
     list_files,
     load_folder,
     read_split,
@@ -163,11 +164,8 @@ class Trained:
         files = list_files(root)
         self._check_classes(root, sorted(set(files.values())))
         names = read_splits(self.folder)["test"] if ours else list(files)
-        gone = [name for name in names if name not in files]
-        if gone:
-            raise ValueError(f"{gone[0]} and others are no longer in {root}.")
-        labels = [self.about.classes.index(files[name]) for name in names]
-        found, bad = read_split(root, names, np.array(labels, np.int32), self.reader)
+        labels = labels_in(root, names, files, self.about.classes)
+        found, bad = read_split(root, names, labels, self.reader)
         check_broken(root, len(names), bad, 0.01)
         return found  # pyright: ignore[reportReturnType]
 
@@ -258,14 +256,16 @@ def data_of(folder: str | Path) -> Dataset:
         ValueError: If files are gone, or it is no longer a data set.
     """
     about = read_about(folder)
-    path, reader, seed = Path(about.data), from_fields(about.reader), about.seed
+    path, reader = Path(about.data), from_fields(about.reader)
     if isinstance(reader, Table):
         sides = tuple(name for name in reader.sides if name != about.label)
         splits: Any = read_splits(folder)
-        return load_table(path, label=about.label, drop=sides, splits=splits)
-    if path.is_dir():
-        return load_folder(path, reader=reader, splits=read_splits(folder))
-    return with_validation(_named(about, reader), seed=seed)
+        found = load_table(path, label=about.label, drop=sides, splits=splits)
+    elif path.is_dir():
+        found = load_folder(path, reader=reader, splits=read_splits(folder))
+    else:
+        found = _named(about, reader)
+    return with_validation(found, seed=about.seed)  # As when it was trained.
 
 
 def _named(about: About, reader: Reader, name: str | None = None) -> Dataset:
@@ -363,7 +363,8 @@ def config_for(model: str, found: Dataset, **asked: Any) -> training.Config:
         "schedule": "onecycle",
         "learning_rate": 3e-3,
         "augment": augment,
-        "patience": asked["epochs"] or epochs,  # Never: but the best are given back.
+        "patience": asked.get("epochs")
+        or epochs,  # Never: but the best are given back.
         "save_every": 30.0,
     }
     said = {name: value for name, value in asked.items() if value is not None}

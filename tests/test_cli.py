@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from cnn_jax import cli, locality, models, trained
+from cnn_jax import cli, locality, models, trained, training
 from cnn_jax.data.readers import Pictures
 from tests import files
 
@@ -100,6 +100,26 @@ def test_predict_tells_files_and_goes_on_past_broken_ones(run, capsys, digits):
         shares = {name: float(row[name]) for name in "0123456789"}
         assert abs(sum(shares.values()) - 1) < 1e-4
         assert max(shares, key=shares.get) == row["class"]
+
+
+def test_a_folder_without_validation_is_found_again_as_it_was(digits, tmp_path):
+    """Resuming needs the very examples that were learned from."""
+    for split, some in {"train": "0[0-9]", "test": "1[0-4]"}.items():
+        for digit in "37":
+            where = tmp_path / "data" / split / digit
+            where.mkdir(parents=True)
+            for file in (digits / digit).glob(f"00{some}.png"):
+                shutil.copy(file, where)
+    train = cli.Train(data=str(tmp_path / "data"), seed=3)
+    found = train._load()
+    assert len(found.validation["label"]) == 2
+    about = trained.about(found, "lenet5_relu", train._where(), seed=3)
+    run = training.Run.create(tmp_path, "train", "a", about).folder
+    trained.write_origin(run, found)
+    again = trained.data_of(run)
+    for name, split in found.splits().items():
+        for field, array in split.items():
+            np.testing.assert_array_equal(again.splits()[name][field], array)
 
 
 def test_formats_say_the_same(run, capsys, digits):

@@ -112,7 +112,7 @@ def load_folder(
     keep = used * _bytes(reader) <= IN_MEMORY
     made, bad, whole = {}, {}, {}
     for split, its in splits.items():
-        labels = _labels(root, its, files, classes)
+        labels = labels_in(root, its, files, classes)
         made[split], found = read_split(root, its, labels, reader, keep=keep)
         bad |= found
         whole[split] = tuple(name for name in its if name not in found)
@@ -227,12 +227,26 @@ def _bytes(reader: Reader) -> int:
     return width * int(np.prod(reader.shape))
 
 
-def _labels(
+def labels_in(
     root: Path,
     names: Sequence[str],
     files: Mapping[str, str],
     classes: Sequence[str],
 ) -> np.ndarray:
+    """The class of each file, as numbers.
+
+    Args:
+        root: The folder.
+        names: Of files below it.
+        files: What `list_files` found there.
+        classes: Into which the numbers count.
+
+    Returns:
+        One whole number per name.
+
+    Raises:
+        ValueError: If a file is no longer there.
+    """
     gone = [name for name in names if name not in files]
     if gone:
         raise ValueError(f"{len(gone)} file(s) are no longer in {root}: {gone[0]}, …")
