@@ -234,14 +234,14 @@ def compare(page: report.Page, name: str, shares: Shares, splits: Splits) -> Non
     for method, found in shares.items():
         plain = found["as they are"]
         for order, share in found.items():
-            row = [method if order == "as they are" else "", order, _percent(share)]
             if order == "as they are":
-                rows.append([*row, "", ""])
+                rows.append([method, _percent(share), "", ""])
                 continue
             cost, p = resampled(plain - share, splits)
             ends = f"{100 * cost.low:.1f} to {100 * cost.high:.1f}"
-            rows.append([*row, f"{100 * cost.mean:.1f} ({ends})", f"{p:.4f}"])
-    page.table(["", "order", "right, %", "cost in points (95 %)", "p, one-sided"], rows)
+            said = f"{100 * cost.mean:.1f} ({ends})"
+            rows.append([f"· {order}", _percent(share), said, f"{p:.4f}"])
+    page.table(["", "right, %", "cost in points (95 %)", "p, one-sided"], rows)
     rival = max(list(shares)[1:], key=lambda m: shares[m]["as they are"].mean())
     lead = shares["CNN"]["as they are"] - shares[rival]["as they are"]
     found, _ = resampled(lead, splits)
