@@ -165,7 +165,7 @@ class Trained:
         self._check_classes(root, sorted(set(files.values())))
         names = read_splits(self.folder)["test"] if ours else list(files)
         labels = labels_in(root, names, files, self.about.classes)
-        found, bad = read_split(root, names, labels, self.reader)
+        found, bad, _ = read_split(root, names, labels, self.reader)
         check_broken(root, len(names), bad, 0.01)
         return found  # pyright: ignore[reportReturnType]
 

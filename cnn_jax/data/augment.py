@@ -1,7 +1,7 @@
 """Pictures made from pictures, as good to learn from; on the device, from a key.
 
-Pictures and spectrograms are floats, `(batch, height, width, channels)`, where the
-height of a spectrogram is time and its width are bands. Each has a chance of its own.
+Pictures are floats, `(batch, height, width, channels)`, and those of sounds have a row
+per frequency band and a column per time chunk. Each has a chance of its own.
 """
 
 from collections.abc import Callable
@@ -227,10 +227,10 @@ def cutout(
 
 def time_mask(
     key: Key[Array, ""],
-    spectrograms: Float[Array, "batch time bands channels"],
+    spectrograms: Float[Array, "batch bands time channels"],
     *,
     most: float = 0.2,
-) -> Float[Array, "batch time bands channels"]:
+) -> Float[Array, "batch bands time channels"]:
     """Covers a stretch of time with the mean of the spectrogram.
 
     Args:
@@ -242,21 +242,21 @@ def time_mask(
         As many spectrograms of the same size.
 
     Example:
-        >>> time_mask(jax.random.key(0), jnp.ones((2, 9, 5, 1))).shape
-        (2, 9, 5, 1)
+        >>> time_mask(jax.random.key(0), jnp.ones((2, 5, 9, 1))).shape
+        (2, 5, 9, 1)
 
     Source:
         Park et al., "SpecAugment", 2019, arXiv:1904.08779, section 2.
     """
-    return _mask(key, spectrograms, 1, most)
+    return _mask(key, spectrograms, 2, most)
 
 
 def frequency_mask(
     key: Key[Array, ""],
-    spectrograms: Float[Array, "batch time bands channels"],
+    spectrograms: Float[Array, "batch bands time channels"],
     *,
     most: float = 0.2,
-) -> Float[Array, "batch time bands channels"]:
+) -> Float[Array, "batch bands time channels"]:
     """Covers some neighbouring bands with the mean of the spectrogram.
 
     Args:
@@ -268,13 +268,13 @@ def frequency_mask(
         As many spectrograms of the same size.
 
     Example:
-        >>> frequency_mask(jax.random.key(0), jnp.ones((2, 9, 5, 1))).shape
-        (2, 9, 5, 1)
+        >>> frequency_mask(jax.random.key(0), jnp.ones((2, 5, 9, 1))).shape
+        (2, 5, 9, 1)
 
     Source:
         Park et al., "SpecAugment", 2019, arXiv:1904.08779, section 2.
     """
-    return _mask(key, spectrograms, 2, most)
+    return _mask(key, spectrograms, 1, most)
 
 
 def _mask(key: Array, x: Array, axis: int, most: float) -> Array:

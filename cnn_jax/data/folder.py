@@ -110,12 +110,13 @@ def load_folder(
     classes = tuple(sorted(set(files.values())))
     used = sum(map(len, splits.values()))
     keep = used * _bytes(reader) <= IN_MEMORY
-    made, bad, whole = {}, {}, {}
+    made, bad, odd, whole = {}, {}, {}, {}
     for split, its in splits.items():
         labels = labels_in(root, its, files, classes)
-        made[split], found = read_split(root, its, labels, reader, keep=keep)
-        bad |= found
-        whole[split] = tuple(name for name in its if name not in found)
+        made[split], broke, strange = read_split(root, its, labels, reader, keep=keep)
+        bad, odd = bad | broke, odd | strange
+        whole[split] = tuple(name for name in its if name not in broke)
+    notes += counted(odd)
     check_broken(root, used, bad, broken)
     origin = Origin(reader, whole, broken=bad, notes=tuple(notes))
     return Dataset(**made, classes=classes, origin=origin)
@@ -260,7 +261,7 @@ def read_split(
     reader: Reader,
     *,
     keep: bool = True,
-) -> tuple[Split | Files, dict[str, str]]:
+) -> tuple[Split | Files, dict[str, str], dict[str, str]]:
     """Reads files and their classes.
 
     Args:
@@ -271,22 +272,34 @@ def read_split(
         keep: Whether to keep what was read in arrays, or to read it again when needed.
 
     Returns:
-        The split, and what is broken in it: names and reasons.
+        The split, what is broken in it, and what is odd: names and reasons.
     """
-    read, bad = [], {}
+    read, bad, odd = [], {}, {}
     paths = [root / name for name in names]
     for name, found in zip(names, attempts(reader, paths), strict=True):
         if isinstance(found, Exception):
             bad[name] = reason(found)
-        elif keep:
+            continue
+        if remark := reader.remark(found):  # pyright: ignore[reportAttributeAccessIssue]
+            odd[name] = remark
+        if keep:
             read.append(found)
     good = np.array([name not in bad for name in names], bool)
     labels = labels[good]
     if not keep:
         whole = tuple(name for name in names if name not in bad)
-        return Files(root, whole, labels, reader), bad
+        return Files(root, whole, labels, reader), bad, odd
     empty = np.zeros((0, *reader.shape), np.float32)
-    return {reader.kind: np.stack(read) if read else empty, "label": labels}, bad
+    split = {reader.kind: np.stack(read) if read else empty, "label": labels}
+    return split, bad, odd
+
+
+def counted(odd: Mapping[str, str]) -> list[str]:
+    """A note for each kind of what is odd: how many files, and the first of them."""
+    kinds: dict[str, list[str]] = {}
+    for name, why in odd.items():
+        kinds.setdefault(why, []).append(name)
+    return [f"{len(its):,} {why}, such as {its[0]}" for why, its in kinds.items()]
 
 
 def attempts(reader: Reader, paths: Iterable[Path]) -> Iterator[np.ndarray | Exception]:
@@ -395,23 +408,31 @@ def _sounds(
     """Of the most common rate, and as long as nearly all of them are."""
     import soundfile
 
-    rates, lengths = Counter(), []
+    rates, lengths, several = Counter(), [], 0
     for path in paths:
         with contextlib.suppress(Exception):
             about = soundfile.info(str(path))
             rates[about.samplerate] += 1
+            several += about.channels > 1
             lengths.append(about.frames / about.samplerate)
     if not lengths:
         raise ValueError(f"none of {len(paths):,} files is a sound that can be read.")
     rate = rate or min(HIGHEST_RATE, rates.most_common(1)[0][0])
     seconds = seconds or usual_seconds(lengths)
     samples = max(1, math.ceil(seconds * rate))
-    cut = sum(length > samples / rate for length in lengths)
-    notes = [
-        f"{cut:,} of {len(paths):,} sounds are longer than {samples / rate:.2f} s "
-        "and are cut, shorter ones are followed by silence"
-    ]
+    notes = [note_on_lengths(lengths, samples / rate)]
     others = len(lengths) - rates[rate]
     if others:
         notes.append(f"{others:,} of another rate than {rate:,} Hz are resampled")
+    if several:
+        notes.append(f"{several:,} have more than one channel, and are averaged")
     return Sounds(rate, samples), notes
+
+
+def note_on_lengths(lengths: Sequence[float], seconds: float) -> str:
+    """What becomes of sounds that are brought to one length."""
+    cut = sum(length > seconds for length in lengths)
+    return (
+        f"{cut:,} of {len(lengths):,} sounds are longer than {seconds:.2f} s and are "
+        "cut, shorter ones are followed by silence"
+    )

@@ -26,7 +26,7 @@ import numpy as np
 
 from cnn_jax.data.builders import VERSIONS
 from cnn_jax.data.dataset import Dataset, Origin, Split, input_name
-from cnn_jax.data.folder import load_folder, usual_seconds, usual_size
+from cnn_jax.data.folder import load_folder, note_on_lengths, usual_seconds, usual_size
 from cnn_jax.data.readers import Pictures, Sounds
 from cnn_jax.data.splits import split_rows
 from cnn_jax.data.table import SUFFIXES, load_table
@@ -109,8 +109,11 @@ def _named(
     root = _root(data_dir)
     base = name.split("/")[0]
     version = f"-{VERSIONS[base]}" if base in VERSIONS else ""
-    asked = "".join(f"-{k}{v}" for k, v in fitted.items() if v and base not in VERSIONS)
-    file = f"{re.sub('[/:]', '-', name)}{version}{asked}.npz"
+    asked = {k: v for k, v in fitted.items() if v}
+    if base in VERSIONS:  # Whose pictures are brought to a size when they are read.
+        asked.pop("size", None)
+    said = "".join(f"-{k}{v}" for k, v in asked.items())
+    file = f"{re.sub('[/:]', '-', name)}{version}{said}.npz"
     cache = root / "cnn_jax" / file
     if cache.exists():
         try:
@@ -121,7 +124,8 @@ def _named(
             )
     with quiet():
         own = base in VERSIONS
-        data = _from_own(name, root) if own else _from_tfds(name, root, fitted, seed)
+        make = _from_own if own else _from_tfds
+        data = make(name, root, fitted, seed)
     _write(cache, data)
     return _sized(data, fitted["size"])
 
@@ -129,6 +133,7 @@ def _named(
 def _sized(data: Dataset, size: int | None) -> Dataset:
     """Pictures of another size, if that is asked for; and how to read more of them."""
     if input_name(data.train) == "signal":
+        _only("a set of sounds", {"size": size})
         return data
     *now, channels = data.shape
     if size is not None and [size, size] != now:
@@ -175,7 +180,10 @@ def _read(cache: Path) -> Dataset:
         if "sounds" not in arrays.files:
             return data
         rate, samples = map(int, arrays["sounds"])
-    return dataclasses.replace(data, origin=Origin(Sounds(rate, samples), {}))
+        notes = tuple(map(str, arrays["notes"]))
+    return dataclasses.replace(
+        data, origin=Origin(Sounds(rate, samples), {}, {}, notes)
+    )
 
 
 def _write(cache: Path, data: Dataset) -> None:
@@ -185,6 +193,7 @@ def _write(cache: Path, data: Dataset) -> None:
     if data.origin is not None and isinstance(data.origin.reader, Sounds):
         reader = data.origin.reader
         arrays["sounds"] = np.array([reader.rate, reader.samples])
+        arrays["notes"] = np.array(data.origin.notes, str)
     for name, split in data.splits().items():
         arrays |= {f"{name}/{field}": array for field, array in split.items()}
     with tempfile.NamedTemporaryFile(dir=cache.parent, delete=False) as file:
@@ -192,7 +201,7 @@ def _write(cache: Path, data: Dataset) -> None:
     os.replace(file.name, cache)
 
 
-def _from_own(name: str, root: Path) -> Dataset:
+def _from_own(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Dataset:
     """One of the project's own sets, made anew if what was prepared cannot be read."""
     base, _, config = name.partition("/")
     module = importlib.import_module(
@@ -203,23 +212,26 @@ def _from_own(name: str, root: Path) -> Dataset:
         raise ValueError(
             f"there is no {name!r}; {base!r} has {known or 'no variants'}."
         )
+    builder = module.Builder(data_dir=tempfile.gettempdir(), config=config or None)
+    _check_options(builder.info.features, fitted)
     if importlib.util.find_spec("array_record") is None:
-        builder = module.Builder(data_dir=tempfile.gettempdir(), config=config or None)
-        return _dataset(builder, _generated(builder), {}, 0)
+        return _dataset(builder, _generated(builder), fitted, seed)
     try:
-        return _made(module.Builder, root, config)
+        return _made(module.Builder, root, config, fitted, seed)
     except (
         Exception
     ) as error:  # array_record and TFDS have none of their own for damage.
         folder = root / base / config
         warnings.warn(f"{folder} is damaged ({error}) and is made again", stacklevel=3)
         shutil.rmtree(folder, ignore_errors=True)
-        return _made(module.Builder, root, config)
+        return _made(module.Builder, root, config, fitted, seed)
 
 
-def _made(builder_class: Any, root: Path, config: str) -> Dataset:
+def _made(
+    builder_class: Any, root: Path, config: str, fitted: dict[str, Any], seed: int
+) -> Dataset:
     builder = builder_class(data_dir=root, config=config or None)
-    return _dataset(builder, _prepared(builder), {}, 0)
+    return _dataset(builder, _prepared(builder), fitted, seed)
 
 
 def _from_tfds(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Dataset:
@@ -319,13 +331,27 @@ def _dataset(
             "of one of several classes are needed."
         )
     kind = kinds.pop()
+    _check_options(features, fitted)
     reader = _reader(kind, features[kind], sources, fitted)
     rate = getattr(features[kind], "sample_rate", 0)
     parts = {n: _arrays(kind, rate, source, reader) for n, source in sources.items()}
     splits = _parts(parts, seed)
     classes = tuple(features["label"].names)
-    origin = Origin(reader, {}) if isinstance(reader, Sounds) else None
+    origin = None
+    if isinstance(reader, Sounds):
+        lengths = [len(each["audio"]) / rate for s in sources.values() for each in s]
+        note = note_on_lengths(lengths, reader.samples / reader.rate)
+        origin = Origin(reader, {}, notes=(note,))
     return Dataset(**splits, classes=classes, origin=origin)
+
+
+def _check_options(features: Any, fitted: dict[str, Any]) -> None:
+    """Refuses a rate of pictures, and a height of sounds."""
+    if "audio" in features:
+        _only("a set of sounds", {"size": fitted["size"]})
+    else:
+        others = {name: fitted[name] for name in ("rate", "seconds")}
+        _only("a set of pictures", others)
 
 
 def _reader(

@@ -18,6 +18,7 @@ PICTURES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 )
 SOUNDS = frozenset((".wav", ".flac", ".ogg", ".oga"))
+FULL_SCALE, CLIPPED = 0.999, 0.001  # Where samples are cut off, and the share allowed.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 
@@ -96,6 +97,10 @@ class Pictures:
         image = _plain(image, "L" if self.channels == 1 else "RGB")
         image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
         return np.asarray(image).reshape(self.shape)
+
+    def remark(self, image: np.ndarray) -> str:
+        """What is odd about a picture that was read: it is all of one colour, or ''."""
+        return "of one colour throughout" if (image == image[:1, :1]).all() else ""
 
 
 def opened(path: str | Path) -> Any:
@@ -201,6 +206,13 @@ class Sounds:
             wave = resample_poly(wave, self.rate // common, rate // common)
         wave = wave[: self.samples].astype(np.float32)
         return np.pad(wave, (0, self.samples - len(wave)))
+
+    def remark(self, wave: np.ndarray) -> str:
+        """What is odd about a sound that was read: it is silent, clipped, or ''."""
+        if not wave.any():
+            return "silent"
+        clipped = np.abs(wave) >= FULL_SCALE
+        return "clipped" if clipped.sum() > CLIPPED * np.count_nonzero(wave) else ""
 
 
 Reader = Pictures | Sounds | Table  # How a file becomes an input, or a table its rows.

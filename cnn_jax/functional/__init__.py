@@ -25,6 +25,7 @@ from cnn_jax.functional.audio import frame as frame
 from cnn_jax.functional.audio import log_mel as log_mel
 from cnn_jax.functional.audio import mel_filterbank as mel_filterbank
 from cnn_jax.functional.audio import mfcc as mfcc
+from cnn_jax.functional.audio import peak_norm as peak_norm
 from cnn_jax.functional.audio import spectrogram as spectrogram
 from cnn_jax.functional.audio import stft as stft
 from cnn_jax.functional.convolution import conv as conv

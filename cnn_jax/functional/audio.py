@@ -216,8 +216,8 @@ def mel_filterbank(
 
     Raises:
         TypeError: If a number is of the wrong kind.
-        ValueError: If the bands do not lie between 0 and half the sample rate, or an
-            option is out of range.
+        ValueError: If the bands do not lie between 0 and half the sample rate, there is
+            one without a frequency, or an option is out of range.
 
     Example:
         >>> mel_filterbank(sr=8, n_fft=8, n_mels=1, norm=None).round(2)
@@ -251,6 +251,13 @@ def mel_filterbank(
     rise = (bands - hertz[:-2, None]) / np.diff(hertz)[:-1, None]
     fall = (hertz[2:, None] - bands) / np.diff(hertz)[1:, None]
     weights = np.maximum(0, np.minimum(rise, fall))
+    empty = int((weights.max(axis=1) == 0).sum())
+    if empty:
+        raise ValueError(
+            f"`n_mels` is {n_mels}, but the frequencies of `sr` {sr} and `n_fft` "
+            f"{n_fft} are {sr / n_fft:g} Hz apart, so that {empty} bands would have "
+            "none: ask for fewer bands or a larger `n_fft`."
+        )
     if norm == "slaney":
         weights *= (2 / (hertz[2:] - hertz[:-2]))[:, None]
     return jnp.asarray(weights, jnp.float32)
@@ -321,6 +328,49 @@ def log_mel(
         floor = jnp.max(out, axis=(-2, -1), keepdims=True) - top_db
         out = jnp.maximum(out, floor)
     return out.astype(x.dtype)
+
+
+def peak_norm(
+    x: Float[Array, "*batch bands frames"],
+    *,
+    top_db: Number = 80.0,
+    least: Number = -50.0,
+) -> Float[Array, "*batch bands frames"]:
+    """Loudness from 0 to 1, measured against the loudest place of the same sound.
+
+        out = max(0, 1 + (x − max(peak, least)) / top_db)
+
+    However loud a sound was recorded, its picture is the same; and silence is exactly
+    0, as is what convolutions see beyond the edges.
+
+    Args:
+        x: Pictures of sounds in decibels, such as `log_mel` gives.
+        top_db: How far below the peak is silence.
+        least: The lowest peak that is brought to 1; softer sounds stay softer.
+
+    Returns:
+        Pictures of the same size.
+
+    Raises:
+        TypeError: If `x` is not floating point, or has fewer than 2 axes.
+        ValueError: If `top_db` is not above 0.
+
+    Example:
+        >>> peak_norm(jnp.array([[10.0, -30.0, -70.0, -140.0]]))
+        Array([[1. , 0.5, 0. , 0. ]], dtype=float32)
+
+    Source:
+        librosa, librosa.power_to_db with `ref=np.max`, which is where 0 dB is here 1.
+    """
+    (x,) = floating(x=x)
+    if x.ndim < 2:
+        raise TypeError(
+            f"`x` has {x.ndim} axes, but needs at least 2, for bands and frames."
+        )
+    if not top_db > 0:
+        raise ValueError(f"`top_db` is {top_db}, but must be above 0.")
+    peak = jnp.max(x, axis=(-2, -1), keepdims=True)
+    return jnp.maximum(0, 1 + (x - jnp.maximum(peak, least)) / top_db)
 
 
 def mfcc(

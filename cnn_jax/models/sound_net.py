@@ -2,11 +2,27 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
 import cnn_jax.functional as F
 from cnn_jax import nn
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Follows a sound by silence, so that a frame that begins in it also ends in it."""
+
+    samples: int
+
+    def __call__(
+        self, x: Float[Array, "*batch samples"]
+    ) -> Float[Array, "*batch more"]:
+        """The sound, longer by so many samples."""
+        return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, self.samples)])
 
 
 def sound_net(
@@ -21,8 +37,13 @@ def sound_net(
 
     The spectrogram is a stage like any other: about 32 ms of sound, a power of two in
     samples, make a column, half of that later a new one begins, and each has a row per
-    frequency band. Each picture is brought to mean 0 and variance 1, so that loudness
-    does not matter. The last maps are averaged, so sounds may be of any length.
+    frequency band. Loudness is measured against the loudest place, so that it does not
+    matter how loud a sound was recorded.
+
+    Sounds may be of any length. Those of several lengths make a batch when they are
+    filled up with zeros, for zeros at the end change no vote: they are silence, which
+    is 0 in the picture, is kept at 0 behind every convolution, and never is the
+    largest of the last maps, of which that alone is kept.
 
     Args:
         rate: Samples per second of the sounds.
@@ -34,29 +55,39 @@ def sound_net(
     Returns:
         A Chain from `(*batch, samples)` to `(*batch, classes)` votes.
 
+    Raises:
+        ValueError: When called, if the rate is too low for so many bands.
+
     Example:
         >>> net = sound_net(rate=8000, classes=3, rngs=nnx.Rngs(0))
-        >>> nn.summary(net, (8000,)).rows[0].volume
-        (40, 63, 1)
+        >>> net.run(jnp.ones(8000), upto="spectrogram").shape
+        (40, 65, 1)
+        >>> wave = jnp.sin(jnp.arange(5000.0))
+        >>> jnp.abs(net(wave) - net(jnp.pad(wave, (0, 3000)))).max() < 1e-5
+        Array(True, dtype=bool)
 
     Source:
         Hershey et al., "CNN architectures for large-scale audio classification", 2016,
         arXiv:1609.09430, section 3.1, whose columns are 25 ms long and 10 ms apart.
     """
     window = 2 ** round(math.log2(0.032 * rate))
+    hop = window // 2
+    # Less than `top_db` below `least`, so that digital silence is exactly 0.
+    quiet: dict = {"amin": 1e-14, "top_db": None}
     stages: dict[str, nn.Stage] = {
+        "silence": Silence(window),
         "spectrogram": nn.LogMel(
-            sr=rate, n_fft=window, hop_length=window // 2, n_mels=bands
+            sr=rate, n_fft=window, hop_length=hop, n_mels=bands, **quiet
         ),
-        "level": nn.InstanceNorm(1, use_scale=False, use_bias=False),
+        "level": nn.PeakNorm(top_db=80.0, least=-50.0),
     }
     channels = 1
     for i, width in enumerate(features, 1):
-        stages[f"conv{i}"] = nn.Conv(channels, width, (3, 3), padding=1, rngs=rngs)
-        stages[f"norm{i}"] = nn.BatchNorm(width)
-        stages[f"relu{i}"] = F.relu
+        conv = nn.Conv(channels, width, (3, 3), padding=1, rngs=rngs)
+        body = nn.Chain({"conv": conv, "relu": F.relu})
+        stages[f"round{i}"] = nn.Masked(body)
         stages[f"pool{i}"] = nn.MaxPool((2, 2), ceil_mode=True)
         channels = width
-    stages["mean"] = nn.GlobalAvgPool()
+    stages["loudest"] = nn.GlobalMaxPool()
     stages["votes"] = nn.Dense(channels, classes, rngs=rngs)
     return nn.Chain(stages)

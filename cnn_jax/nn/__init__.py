@@ -1,6 +1,7 @@
 """Flax NNX modules: they own parameters and call `cnn_jax.functional`."""
 
 from cnn_jax.nn.blocks import Branches as Branches
+from cnn_jax.nn.blocks import Masked as Masked
 from cnn_jax.nn.blocks import Residual as Residual
 from cnn_jax.nn.blocks import identity as identity
 from cnn_jax.nn.chain import Chain as Chain
@@ -15,6 +16,7 @@ from cnn_jax.nn.normalization import Dropout as Dropout
 from cnn_jax.nn.normalization import GroupNorm as GroupNorm
 from cnn_jax.nn.normalization import InstanceNorm as InstanceNorm
 from cnn_jax.nn.normalization import LayerNorm as LayerNorm
+from cnn_jax.nn.records import MFCC as MFCC
 from cnn_jax.nn.records import AdaptiveAvgPool as AdaptiveAvgPool
 from cnn_jax.nn.records import AdaptiveMaxPool as AdaptiveMaxPool
 from cnn_jax.nn.records import AvgPool as AvgPool
@@ -27,6 +29,8 @@ from cnn_jax.nn.records import LpPool as LpPool
 from cnn_jax.nn.records import MaxPool as MaxPool
 from cnn_jax.nn.records import MaxUnpool as MaxUnpool
 from cnn_jax.nn.records import Pad as Pad
+from cnn_jax.nn.records import PeakNorm as PeakNorm
+from cnn_jax.nn.records import Spectrogram as Spectrogram
 from cnn_jax.nn.records import SumPool as SumPool
 from cnn_jax.nn.records import Unfold as Unfold
 from cnn_jax.nn.summary import Field as Field

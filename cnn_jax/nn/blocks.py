@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax.nn.chain import Chain, Stage
@@ -86,3 +87,49 @@ class Residual(nnx.Module):
     def ways(self) -> list[tuple[str, Stage]]:
         """The two ways with their paths, that of the body being the block's own."""
         return [("", self.body), ("shortcut", self.shortcut)]
+
+
+class Masked(nnx.Module):
+    """Keeps what follows the end of a sound at 0, whatever a body makes of it.
+
+        y[t] = body(x)[t] up to the last t at which any x[t] is not 0, and 0 behind it
+
+    Time is the last spatial axis, of x and of body(x) alike. Convolutions see zeros
+    beyond the edges, so a picture that ends in silence gives the same maps as one that
+    is cut off there: sounds of several lengths, filled up with silence, make a batch.
+
+    Args:
+        body: What keeps the length.
+
+    Raises:
+        ValueError: When called, if the body changes the length.
+
+    Example:
+        >>> net = Masked(Chain({"louder": lambda x: x + 1}))
+        >>> net(jnp.array([[[0.0], [2.0], [0.0], [0.0]]]))[..., 0]
+        Array([[1., 3., 0., 0.]], dtype=float32)
+
+    Source:
+        Keras, the layer `Masking` and "Masking and padding with Keras".
+    """
+
+    def __init__(self, body: Chain):
+        self.body = body
+
+    def __call__(
+        self, x: Float[Array, "*batch bands frames channels"]
+    ) -> Float[Array, "*batch rows frames features"]:
+        """The maps of the body, up to the end of the sound."""
+        y = self.body(x)
+        if y.shape[-2] != x.shape[-2]:
+            raise ValueError(
+                f"`body` makes {y.shape[-2]} frames of {x.shape[-2]}, but must keep "
+                "them: change the length outside of the mask."
+            )
+        sound = jnp.any(x != 0, axis=(-3, -1), keepdims=True)
+        heard = lax.cummax(sound.astype(jnp.int8), axis=x.ndim - 2, reverse=True)
+        return jnp.where(heard > 0, y, 0)
+
+    def ways(self) -> list[tuple[str, Stage]]:
+        """The body, whose paths are the block's own."""
+        return [("", self.body)]

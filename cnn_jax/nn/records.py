@@ -275,8 +275,35 @@ class LocalResponseNorm(_Record):
     k: Number = 1.0
 
 
+class _Picture(_Record):
+    """A record whose function knows no channels: its pictures get one behind them."""
+
+    def __call__(self, x: Any) -> Any:
+        """The picture, (*batch, rows, frames, 1)."""
+        return super().__call__(x)[..., None]
+
+
 @dataclass(frozen=True)
-class LogMel(_Record):
+class Spectrogram(_Picture):
+    """Turns a sound into a picture with one channel; see `functional.spectrogram`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> Spectrogram(n_fft=256)(jnp.zeros((2, 8000))).shape
+        (2, 129, 126, 1)
+    """
+
+    function = staticmethod(F.spectrogram)
+    power: Number = 2.0
+    n_fft: int = 2048
+    hop_length: int | None = None
+    win_length: int | None = None
+    window: Window = "hann"
+    center: bool = True
+
+
+@dataclass(frozen=True)
+class LogMel(_Picture):
     """Turns a sound into a picture with one channel; see `functional.log_mel`.
 
     Example:
@@ -301,6 +328,35 @@ class LogMel(_Record):
     window: Window = "hann"
     center: bool = True
 
+
+@dataclass(frozen=True)
+class MFCC(LogMel):
+    """Turns a sound into a picture with one channel; see `functional.mfcc`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> MFCC(sr=8000, n_fft=256, n_mels=40)(jnp.zeros((2, 8000))).shape
+        (2, 20, 126, 1)
+    """
+
+    function = staticmethod(F.mfcc)
+    n_mfcc: int = 20
+
+
+@dataclass(frozen=True)
+class PeakNorm(_Picture):
+    """Measures loudness against the loudest place; see `functional.peak_norm`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> PeakNorm()(jnp.array([[10.0], [-30.0]])[..., None])[..., 0, 0]
+        Array([1. , 0.5], dtype=float32)
+    """
+
+    function = staticmethod(F.peak_norm)
+    top_db: Number = 80.0
+    least: Number = -50.0
+
     def __call__(self, x: Any) -> Any:
-        """The picture, (*batch, n_mels, frames, 1)."""
-        return super().__call__(x)[..., None]
+        """The picture, (*batch, bands, frames, 1)."""
+        return super().__call__(x[..., 0])

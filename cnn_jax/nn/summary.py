@@ -14,7 +14,7 @@ from rich.table import Table
 from cnn_jax.functional.door import Number
 from cnn_jax.functional.padding import as_pads
 from cnn_jax.lowering import Geometry, conv_p, input_gradient_p
-from cnn_jax.nn.blocks import Branches, Residual, identity
+from cnn_jax.nn.blocks import Branches, Masked, Residual, identity
 from cnn_jax.nn.chain import Chain, Stage
 from cnn_jax.nn.layers import ConvTranspose
 
@@ -164,7 +164,7 @@ def _walk(path: str, stage: Any, x: Any, field: Field | None) -> Walked:
             more, x, field = _walk(inner, stage.stages[name], x, field)
             rows += more
         return rows, x, field
-    if isinstance(stage, Branches | Residual):
+    if isinstance(stage, Branches | Masked | Residual):
         ways = [
             _walk(f"{path}/{name}".strip("/"), way, x, field)
             for name, way in stage.ways()

@@ -5,10 +5,12 @@ The page is one self-contained HTML file: its figures are inside.
 
 import base64
 import io
-from collections.abc import Sequence
+import wave
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.markup import escape
@@ -80,6 +82,17 @@ class Page:
         png = base64.b64encode(file.getvalue()).decode()
         self._add("figure", {"png": png, "caption": caption})
 
+    def sounds(self, clips: Mapping[str, np.ndarray], *, rate: int) -> None:
+        """Adds a row of sounds that the page plays, and nothing to the terminal.
+
+        Args:
+            clips: Samples from −1 to 1 by what they are; a louder one is made softer
+                until it is not cut off.
+            rate: Samples per second.
+        """
+        coded = {name: _wav(samples, rate) for name, samples in clips.items()}
+        self._add("sounds", coded)
+
     def write(self, path: str | Path, *, footer: str = "") -> None:
         """Writes the page, and its figures once more into `figures/` beside it.
 
@@ -105,3 +118,15 @@ class Page:
         if not self._sections:
             self._sections.append({"title": self.title, "parts": []})
         self._sections[-1]["parts"].append((kind, part))
+
+
+def _wav(samples: np.ndarray, rate: int) -> str:
+    """A sound as a WAV file of 16 bits, in base 64."""
+    level = 32767 / max(1.0, float(np.abs(samples).max()))
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes((level * samples).astype("<i2").tobytes())
+    return base64.b64encode(file.getvalue()).decode()

@@ -217,8 +217,29 @@ X = jnp.ones((2, 100))
         (ValueError, "`n_mfcc` is 20.*10 bands", lambda: F.mfcc(X, sr=100, n_mels=10)),
         (ValueError, "`amin` is 0", lambda: F.log_mel(X, sr=100, amin=0)),
         (ValueError, "`top_db` is -1", lambda: F.log_mel(X, sr=100, top_db=-1)),
+        (
+            ValueError,
+            "`n_mels` is 200, but .*`sr` 8000 and `n_fft` 256 are 31.25 Hz.* 25 bands",
+            lambda: F.log_mel(X, sr=8000, n_fft=256, n_mels=200),
+        ),
+        (ValueError, "`top_db` is 0", lambda: F.peak_norm(X, top_db=0)),
+        (TypeError, "`x` has 1 axes, but.*2", lambda: F.peak_norm(X[0])),
+        (TypeError, "`x` is int32", lambda: F.peak_norm(X.astype(int))),
     ],
 )
 def test_refusals(as_shipped, error, message, call):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_loudness_is_measured_against_the_loudest_place_of_each_sound(rng):
+    decibels = 20 * draw(rng, 3, 5, 7) + jnp.array([0.0, -30, 40]).reshape(3, 1, 1)
+    got = F.peak_norm(decibels, top_db=50.0, least=-1000.0)
+    peak = decibels.max(axis=(1, 2), keepdims=True)
+    assert_close(got, np.maximum(0, (np.asarray(decibels) - peak + 50) / 50))
+    np.testing.assert_allclose(
+        F.peak_norm(decibels + 25), F.peak_norm(decibels), atol=1e-6
+    )
+    assert F.peak_norm(jnp.full((2, 3), -140.0)).max() == 0
+    soft = jnp.array([[-70.0, -90.0]])
+    assert_close(F.peak_norm(soft), np.float32([[0.75, 0.5]]))

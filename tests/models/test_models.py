@@ -253,11 +253,38 @@ def test_a_network_is_checked_against_its_pictures():
         Trainer(net, sets, config, loss=None, optimizer=None, augment=None)
 
 
-def test_a_sound_is_heard_at_any_length_and_loudness():
-    net = models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0))
-    net = nnx.view(net, raise_if_not_found=False, use_running_average=True)
+def heard(net):
     graph, state = nnx.split(net)
-    net = jax.jit(lambda wave: nnx.merge(graph, state)(wave))
+    return jax.jit(lambda wave: nnx.merge(graph, state)(wave))
+
+
+def test_a_batch_of_mixed_lengths_gives_the_votes_of_each_alone():
+    net = heard(models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0)))
+    lengths = 700, 1023, 1024, 1025, 2000, 3001
+    waves = [
+        0.1 * jax.random.normal(jax.random.key(i), (n,)) for i, n in enumerate(lengths)
+    ]
+    longest = max(lengths)
+    batch = jnp.stack([jnp.pad(wave, (0, longest - len(wave))) for wave in waves])
+    together = net(batch)
+    assert jnp.abs(together[0] - together[1]).max() > 1e-2
+    for votes, wave in zip(together, waves, strict=True):
+        np.testing.assert_allclose(votes, net(wave), atol=1e-5)
+    longer = net(jnp.pad(batch, ((0, 0), (0, 777))))
+    np.testing.assert_allclose(longer, together, atol=1e-5)
+
+
+def test_silence_is_a_sound_like_any_other():
+    net = models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(net(jnp.zeros(5000)), net.stages["votes"].bias)
+    whisper = 1e-4 * jax.random.normal(jax.random.key(0), (5000,))
+    assert jnp.abs(net.run(whisper, upto="level")).max() > 0.5
+    gradient = jax.grad(lambda wave: net(wave)[0])(jnp.zeros(5000))
+    assert jnp.isfinite(gradient).all()
+
+
+def test_a_sound_is_heard_at_any_length_and_loudness():
+    net = heard(models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0)))
     wave = jax.random.normal(jax.random.key(0), (2, 3000))
     votes = net(wave)
     assert votes.shape == (2, 3)

@@ -184,3 +184,29 @@ def test_layers_refuse(as_shipped):
         nn.Dropout(1.5, rngs=rngs)
     with pytest.raises(TypeError, match="`window` is 2"):
         nn.MaxPool(2)
+
+
+def masked(x):
+    body = nn.Chain({"conv": nn.Conv(2, 3, (3, 3), padding=1, rngs=nnx.Rngs(0))})
+    return nn.Masked(body)(x), body(x)
+
+
+def test_a_mask_keeps_what_follows_a_sound_at_zero(rng):
+    x = np.asarray(draw(rng, 3, 4, 9, 2)).copy()
+    ends = 9, 6, 0
+    for row, end in enumerate(ends):
+        x[row, :, end:] = 0
+    x[1, :, 2:4] = 0  # A pause is no end.
+    x[1, :-1, 5] = 0  # One band is enough to be heard.
+    got, want = masked(jnp.asarray(x))
+    for row, end in enumerate(ends):
+        np.testing.assert_array_equal(got[row, :, :end], want[row, :, :end])
+        assert not got[row, :, end:].any()
+    alone, _ = masked(jnp.asarray(x[1, :, :6]))
+    np.testing.assert_allclose(got[1, :, :6], alone, atol=1e-6)
+
+
+def test_a_mask_refuses_a_body_that_changes_the_length():
+    stage = nn.Masked(nn.Chain({"pool": nn.MaxPool((2, 2))}))
+    with pytest.raises(ValueError, match="makes 4 frames of 9, but must keep them"):
+        stage(jnp.ones((4, 9, 2)))

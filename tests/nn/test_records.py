@@ -48,6 +48,21 @@ def test_records_are_the_functions(rng, stage):
     assert_close(stage(x), OTHERS[stage](x))
 
 
+def test_pictures_of_sounds_have_a_channel(rng):
+    x, how = draw(rng, 2, 900), dict(n_fft=128, hop_length=64)
+    mel = how | dict(sr=8000, n_mels=12)
+    found = {
+        nn.Spectrogram(power=1, **how): F.spectrogram(x, power=1, **how),
+        nn.LogMel(htk=True, **mel): F.log_mel(x, htk=True, **mel),
+        nn.MFCC(n_mfcc=5, **mel): F.mfcc(x, n_mfcc=5, **mel),
+    }
+    for stage, want in found.items():
+        assert_close(stage(x), want[..., None])
+        level = nn.PeakNorm(top_db=40, least=0.0)
+        level_wanted = F.peak_norm(want, top_db=40, least=0.0)
+        assert_close(level(stage(x)), level_wanted[..., None])
+
+
 def test_indices_pass_from_stage_to_stage(rng):
     x = draw(rng, 2, 6, 9, 3)
     net = nn.Chain(

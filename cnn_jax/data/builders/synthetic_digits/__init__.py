@@ -1,0 +1,1 @@
+"""Ten English words, spoken by two speech synthesizers."""
