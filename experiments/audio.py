@@ -109,6 +109,12 @@ class Config:
     batch_size: int = 64
     seed: int = 0
 
+    def __post_init__(self):
+        for name in "bands", "most", "seeds", "epochs":
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` is {value}, but must be at least 1.")
+
 
 @dataclass(frozen=True)
 class Sounds:
@@ -133,13 +139,15 @@ def run(config: Config) -> Result:
     """Runs the experiment from the data to the report."""
     began = time.time()
     parts, classes, notes = load(config)
+    views = pictures(config, parts["train"].rate)
+    for view in views.values():  # Refuses what does not fit, before there is a folder.
+        nn.summary(view, parts["train"].waves.shape[1:])
     folder = training.Run.create(config.runs, "audio", config.name, config)
     page = report.Page(f"Sound as a picture: {config.data}")
     page.section("The sounds")
     page.text(". ".join([*notes, ""]).strip())
     rng = np.random.default_rng(config.seed)
     heard = conditions(parts, rng)
-    views = pictures(config, heard["train"].rate)
     from_signal_to_picture(page, views["log-mel"], heard["train"])
     play(page, parts, heard, classes)
     seen = {name: painted(view, heard) for name, view in views.items()}
@@ -285,7 +293,7 @@ def learn(
     nets = [network(arm, shape, len(classes), seed) for seed in seeds]
     how = training.Config(
         epochs=config.epochs,
-        batch_size=config.batch_size,
+        batch_size=min(config.batch_size, len(seen["train"]["label"])),
         learning_rate=RATES[arm.network],
         schedule="onecycle",
         augment=MASKS if arm.masks else (),

@@ -84,6 +84,9 @@ def load(
     splits: dict[str, Any] = {"group": group, "seed": seed}
     fitted: dict[str, Any] = {"size": size, "rate": rate, "seconds": seconds}
     table: dict[str, Any] = {"label": label, "drop": drop}
+    for option, value in fitted.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"`{option}` is {value}, but must be above 0.")
     named = not str(name) or str(name).split("/")[0] in VERSIONS
     if path.is_dir() and not named:
         _only("a folder", table)

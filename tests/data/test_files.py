@@ -411,8 +411,33 @@ def test_a_folder_of_sounds(tmp_path):
     assert "3 of 60 sounds are longer" in said
     owners = [{n.split("_")[0][-1] for n in s} for s in found.origin.names.values()]
     assert not owners[0] & owners[1] | owners[0] & owners[2] | owners[1] & owners[2]
+    assert "30 have more than one channel, and are averaged" in said
     own = data.load(tmp_path / "s", rate=4000, seconds=0.25)
     assert own.shape == (1000,)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_is_odd_about_sounds_is_said(tmp_path, monkeypatch, keep):
+    root = files.chirps(tmp_path / "s", per_class=20)
+    loud = np.sin(np.arange(4000) / 5)
+    soundfile.write(root / "falls" / "z.wav", np.zeros(4000), 8000)
+    for name in "a", "b":
+        soundfile.write(root / "rises" / f"{name}.wav", np.clip(3 * loud, -1, 1), 8000)
+    soundfile.write(root / "stays" / "fine.wav", 0.9 * loud, 8000)
+    if not keep:
+        monkeypatch.setattr(folders, "IN_MEMORY", 0)
+    said = data.load(root).origin.notes[-2:]
+    assert sorted(said) == [
+        "1 silent, such as falls/z.wav",
+        "2 clipped, such as rises/a.wav",
+    ]
+
+
+def test_pictures_of_one_colour_are_said(tmp_path):
+    root = files.digits(tmp_path / "d", per_class=6)
+    Image.new("L", (8, 8), 7).save(root / "3" / "grey.png")
+    (said,) = data.load(root).origin.notes[1:]
+    assert said == "1 of one colour throughout, such as 3/grey.png"
 
 
 # Tables

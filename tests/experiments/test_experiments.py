@@ -5,16 +5,19 @@ import re
 import sys
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.test_util import check_grads
 
 from cnn_jax import models, training
 from cnn_jax.training import checkpoint
-from experiments import convolution, digits, networks, tabular, xo
+from experiments import audio, convolution, digits, networks, tabular, xo
 from experiments import locality as calibration
 from experiments._shared import start
+from tests import files
 from tests.test_mission import MAP, POOLED
 
 
@@ -229,3 +232,130 @@ def test_what_is_planted_is_there():
         np.sort(before.reshape(300, -1)), np.sort(after.reshape(300, -1))
     )
     assert (before != after).any()
+
+
+@pytest.mark.full
+def test_words_are_heard(tmp_path, data_dir, capsys, monkeypatch):
+    read = [audio.PLAIN, audio.RIVAL, audio.BEST, audio.Arm("MFCC", "linear")]
+    shuffled = [audio.Arm("log-mel", "CNN", order=o) for o in ("bands", "chunks")]
+    monkeypatch.setattr(audio, "READ", read)
+    monkeypatch.setattr(audio, "SHUFFLED", shuffled)
+    config = audio.Config(
+        name="test", runs=tmp_path, data_dir=data_dir, most=200, seeds=2, epochs=2
+    )
+    result = audio.run(config)
+    assert list(result.shares) == [*read, *shuffled]
+    conditions = [*audio.LEVELS, audio.OTHER]
+    for shares in result.shares.values():
+        assert list(shares) == conditions
+        assert {share.shape for share in shares.values()} == {(2,)}
+    ours, rival = (result.shares[arm] for arm in (audio.PLAIN, audio.RIVAL))
+    for name in conditions:
+        assert result.leads[name][0] == pytest.approx((ours[name] - rival[name]).mean())
+    for arm in shuffled:
+        lost = [ours[name] - result.shares[arm][name] for name in audio.LEVELS]
+        assert result.costs[arm][0] == pytest.approx(np.mean(lost))
+    out, html = capsys.readouterr().out, whole(result)
+    for arm in read:
+        shown = " +".join(audio.percent(result.shares[arm][n]) for n in conditions)
+        assert re.search(rf"{arm.network}: {re.escape(str(arm))} +{shown}", out)
+    assert html.count("<audio") == 3 * 10 + 4
+    assert html.count("<img") == 3 + 1 + 2
+    assert "Synthetic speech, not people" in out
+
+
+def test_a_folder_of_sounds_is_heard_like_words(tmp_path, capsys):
+    root = files.chirps(tmp_path / "chirps", per_class=12)
+    config = audio.Config(
+        name="test", runs=tmp_path, data=str(root), seconds=0.5, seeds=1, epochs=1
+    )
+    views = audio.pictures(config, 8000)
+    parts, classes, notes = audio.load(config)
+    assert classes == ("falls", "rises", "stays")
+    assert any("are resampled" in note for note in notes)
+    heard = audio.conditions(parts, np.random.default_rng(0))
+    assert list(heard) == ["train", *audio.LEVELS]
+    seen = audio.painted(views["log-mel"], heard)
+    nets, votes = audio.learn(config, audio.BEST, seen, classes)
+    assert {name: v[0].shape for name, v in votes.items()} == {
+        name: (len(parts["test"].labels), 3) for name in audio.LEVELS
+    }
+    whole = audio.joined(views["log-mel"], nets[0])
+    assert whole.names[:2] == ("spectrogram", "level")
+    alone = training.predict(whole, heard["clean"].waves)
+    np.testing.assert_allclose(alone, votes["clean"][0], atol=1e-4)
+
+
+def test_a_vote_is_differentiable_to_the_waveform(rng):
+    config = audio.Config(bands=6)
+    view = audio.pictures(config, 1000)["log-mel"]
+    with jax.enable_x64(True):
+        net = audio.network(audio.PLAIN, (6, 8, 1), 3, seed=0)
+        graph, state = nnx.split(audio.joined(view, net))
+        whole = nnx.merge(graph, jax.tree.map(lambda w: w.astype(float), state))
+        wave = np.sin(np.arange(200) ** 1.3) + 0.1 * rng.standard_normal(200)
+        check_grads(jax.jit(lambda x: whole(x)), [wave], order=1, eps=1e-6, rtol=1e-3)
+        slope = jax.jit(jax.grad(lambda x: whole(x)[0]))(wave)
+    assert np.count_nonzero(slope) > 190
+
+
+def test_noise_is_as_loud_as_it_says(rng):
+    waves = np.zeros((3, 40_000), np.float32)
+    waves[0, :30_000] = 0.2 * rng.standard_normal(30_000)
+    waves[1, :500] = 0.5
+    added = audio.noisy(rng, waves, np.array([0.0, 20.0, 10.0])) - waves
+    power = (added**2).mean(axis=1)
+    np.testing.assert_allclose(power, [0.04, 0.25 / 100, 0], rtol=0.03)
+    np.testing.assert_array_equal(audio.noisy(rng, waves, np.inf), waves)
+
+
+def test_a_sound_is_shifted_whole(rng):
+    waves = np.zeros((500, 9), np.float32)
+    waves[:, :4] = [1, 0, 2, 3]
+    waves[0] = np.arange(1, 10)
+    moved = audio.shifted(rng, waves)
+    np.testing.assert_array_equal(moved[0], waves[0])
+    begins = np.argmax(moved[1:] == 1, axis=1)
+    assert set(begins) == set(range(6))
+    for wave, begin in zip(moved[1:], begins, strict=True):
+        np.testing.assert_array_equal(np.roll(wave, -begin), waves[1])
+
+
+def test_an_order_is_one_for_all_sounds(rng):
+    split = {"image": rng.standard_normal((5, 6, 7, 1)), "label": np.arange(5)}
+    for order, axis in {"bands": 1, "chunks": 2}.items():
+        arm = audio.Arm("log-mel", "CNN", order=order)
+        found = audio.reordered(arm, 3, split)["image"]
+        assert not np.array_equal(found, split["image"])
+        first = [np.take(found, 0, axis=axis), split["image"]]
+        assert any(
+            np.array_equal(first[0], np.take(first[1], i, axis=axis)) for i in range(7)
+        )
+        rows = np.sort(found, axis=axis), np.sort(split["image"], axis=axis)
+        np.testing.assert_array_equal(*rows)
+        again = audio.reordered(arm, 3, split)["image"]
+        np.testing.assert_array_equal(found, again)
+        assert not np.array_equal(found, audio.reordered(arm, 4, split)["image"])
+
+
+def test_pictures_cannot_be_heard(tmp_path):
+    root = files.digits(tmp_path / "digits", per_class=6)
+    with pytest.raises(ValueError, match="digits', which has no sounds"):
+        audio.load(audio.Config(data=str(root)))
+
+
+@pytest.mark.parametrize(
+    ("says", "how"),
+    [
+        ("`seconds` is 1.0, which a set of pictures has no use", {"data": "digits"}),
+        ("there is no data set 'wrods'", {"data": "wrods"}),
+        ("`n_mels` is 300, but .* bands would have none", {"bands": 300}),
+        ("`seconds` is -1.0, but must be above 0", {"seconds": -1.0}),
+        ("`rate` is -8, but must be above 0", {"rate": -8}),
+        ("`seeds` is 0, but must be at least 1", {"seeds": 0}),
+    ],
+)
+def test_what_cannot_be_heard_is_refused(tmp_path, data_dir, says, how):
+    with pytest.raises(ValueError, match=says):
+        audio.run(audio.Config(runs=tmp_path, data_dir=data_dir, **how))
+    assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 from rich.console import Console
 
@@ -17,6 +18,20 @@ def page():
 
 def printed(page):
     return page.console.file.getvalue()
+
+
+def test_a_page_plays_sounds(page, tmp_path):
+    loud = np.float32([0.0, 0.5, -2.0, 1.0])
+    page.sounds({"one & two": loud, "soft": loud / 10}, rate=8000)
+    page.write(tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert html.count("one &amp; two") == 2
+    coded = re.findall('src="data:audio/wav;base64,([^"]+)"', html)
+    for text, want in zip(coded, (loud / 2, loud / 10), strict=True):
+        wave, rate = soundfile.read(io.BytesIO(base64.b64decode(text)))
+        assert rate == 8000
+        np.testing.assert_allclose(wave, want, atol=1e-4)
+    assert printed(page) == ""
 
 
 def test_a_page_is_printed_and_written(page, tmp_path):
