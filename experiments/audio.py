@@ -91,7 +91,8 @@ class Config:
         bands: Rows of a log-mel spectrogram.
         most: Sounds to learn from, and to be tested on, at most.
         seeds: Networks of each kind.
-        epochs: How often they see every sound, clean and in noise.
+        epochs: How often they see every sound, clean and in noise, at least.
+        steps: Batches that they learn from, at least, however few sounds there are.
         batch_size: Sounds per step.
         seed: Of everything.
     """
@@ -106,11 +107,12 @@ class Config:
     most: int = 3000
     seeds: int = 5
     epochs: int = 6
+    steps: int = 440
     batch_size: int = 64
     seed: int = 0
 
     def __post_init__(self):
-        for name in "bands", "most", "seeds", "epochs":
+        for name in "bands", "most", "seeds", "epochs", "steps":
             if getattr(self, name) < 1:
                 value = getattr(self, name)
                 raise ValueError(f"`{name}` is {value}, but must be at least 1.")
@@ -291,9 +293,11 @@ def learn(
     every = [data.Dataset(s["train"], s["clean"], tuple(classes)) for s in sets]
     shape = every[0].shape
     nets = [network(arm, shape, len(classes), seed) for seed in seeds]
+    count = len(seen["train"]["label"])
+    batch_size = min(config.batch_size, count)
     how = training.Config(
-        epochs=config.epochs,
-        batch_size=min(config.batch_size, len(seen["train"]["label"])),
+        epochs=max(config.epochs, -(-config.steps * batch_size // count)),
+        batch_size=batch_size,
         learning_rate=RATES[arm.network],
         schedule="onecycle",
         augment=MASKS if arm.masks else (),
@@ -375,8 +379,9 @@ def order(
     page.table(["", "shuffled", "right, %", "cost in points (95 %)"], rows)
     page.text(
         "Each seed has an order of its own, the same for all sounds. Means over the "
-        "four levels of noise, without masks. What was close is no longer, and what a "
-        "CNN looks for is gone; the MLP never knew what was close."
+        "four levels of noise, without masks. A CNN looks for what is close together; "
+        "an MLP does not know what is, so that to it every order is the same, but for "
+        "chance."
     )
     return costs
 

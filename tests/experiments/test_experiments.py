@@ -241,7 +241,13 @@ def test_words_are_heard(tmp_path, data_dir, capsys, monkeypatch):
     monkeypatch.setattr(audio, "READ", read)
     monkeypatch.setattr(audio, "SHUFFLED", shuffled)
     config = audio.Config(
-        name="test", runs=tmp_path, data_dir=data_dir, most=200, seeds=2, epochs=2
+        name="test",
+        runs=tmp_path,
+        data_dir=data_dir,
+        most=200,
+        seeds=2,
+        epochs=2,
+        steps=1,
     )
     result = audio.run(config)
     assert list(result.shares) == [*read, *shuffled]
@@ -267,7 +273,13 @@ def test_words_are_heard(tmp_path, data_dir, capsys, monkeypatch):
 def test_a_folder_of_sounds_is_heard_like_words(tmp_path, capsys):
     root = files.chirps(tmp_path / "chirps", per_class=12)
     config = audio.Config(
-        name="test", runs=tmp_path, data=str(root), seconds=0.5, seeds=1, epochs=1
+        name="test",
+        runs=tmp_path,
+        data=str(root),
+        seconds=0.5,
+        seeds=1,
+        epochs=1,
+        steps=1,
     )
     views = audio.pictures(config, 8000)
     parts, classes, notes = audio.load(config)
