@@ -279,40 +279,42 @@ def network(arm: Arm, shape: tuple[int, ...], classes: int, seed: int) -> nn.Cha
 
 
 def learn(
-    config: Config,
-    arm: Arm,
-    seen: dict[str, data.Split],
-    classes: Sequence[str],
+    config: Config, arm: Arm, seen: dict[str, data.Split], classes: Sequence[str]
 ) -> tuple[list[nn.Chain], dict[str, list[np.ndarray]]]:
     """Trains an arm's networks; gives them and their votes under every condition."""
     seeds = range(config.seed, config.seed + config.seeds)
-    sets = []
-    for seed in seeds if arm.order else [config.seed]:
-        ordered = {name: reordered(arm, seed, split) for name, split in seen.items()}
-        sets.append(ordered)
+    sets = [
+        {name: reordered(arm, seed, split) for name, split in seen.items()}
+        for seed in (seeds if arm.order else seeds[:1])
+    ]
     every = [data.Dataset(s["train"], s["clean"], tuple(classes)) for s in sets]
-    shape = every[0].shape
-    nets = [network(arm, shape, len(classes), seed) for seed in seeds]
-    count = len(seen["train"]["label"])
-    batch_size = min(config.batch_size, count)
-    how = training.Config(
-        epochs=max(config.epochs, -(-config.steps * batch_size // count)),
+    nets = [network(arm, every[0].shape, len(classes), seed) for seed in seeds]
+    how = recipe(config, arm, len(seen["train"]["label"]))
+    for _ in training.fit(nets, every if arm.order else every[0], how):
+        pass
+    each = sets if arm.order else sets * len(nets)
+    votes = {
+        name: [
+            training.predict(net, its[name]["image"])
+            for net, its in zip(nets, each, strict=True)
+        ]
+        for name in seen
+        if name != "train"
+    }
+    return nets, votes
+
+
+def recipe(config: Config, arm: Arm, sounds: int) -> training.Config:
+    """How an arm learns: few sounds are seen more often."""
+    batch_size = min(config.batch_size, sounds)
+    return training.Config(
+        epochs=max(config.epochs, -(-config.steps * batch_size // sounds)),
         batch_size=batch_size,
         learning_rate=RATES[arm.network],
         schedule="onecycle",
         augment=MASKS if arm.masks else (),
         seed=config.seed,
     )
-    for _ in training.fit(nets, every if arm.order else every[0], how):
-        pass
-    each = sets if arm.order else sets * len(nets)
-    pairs = list(zip(nets, each, strict=True))
-    tests = [name for name in seen if name != "train"]
-    votes = {
-        name: [training.predict(net, s[name]["image"]) for net, s in pairs]
-        for name in tests
-    }
-    return nets, votes
 
 
 def reordered(arm: Arm, seed: int, split: data.Split) -> data.Split:

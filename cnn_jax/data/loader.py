@@ -337,13 +337,16 @@ def _dataset(
     _check_options(features, fitted)
     reader = _reader(kind, features[kind], sources, fitted)
     rate = getattr(features[kind], "sample_rate", 0)
-    parts = {n: _arrays(kind, rate, source, reader) for n, source in sources.items()}
+    parts, lengths = {}, []
+    for name, source in sources.items():
+        parts[name], its = _arrays(kind, rate, source, reader)
+        lengths += its
     splits = _parts(parts, seed)
     classes = tuple(features["label"].names)
     origin = None
     if isinstance(reader, Sounds):
-        lengths = [len(each["audio"]) / rate for s in sources.values() for each in s]
-        note = note_on_lengths(lengths, reader.samples / reader.rate)
+        seconds = [length / rate for length in lengths]
+        note = note_on_lengths(seconds, reader.samples / reader.rate)
         origin = Origin(reader, {}, notes=(note,))
     return Dataset(**splits, classes=classes, origin=origin)
 
@@ -378,10 +381,12 @@ def _reader(
 
 def _arrays(
     kind: str, rate: int, source: Any, reader: Pictures | Sounds | None
-) -> Split:
-    inputs, labels = [], []
+) -> tuple[Split, list[int]]:
+    """All examples, read as they should be, and how long they were before."""
+    inputs, labels, lengths = [], [], []
     for example in source:
         x = example[kind]
+        lengths.append(len(x))
         if isinstance(reader, Sounds):
             whole = np.issubdtype(x.dtype, np.integer)
             x = reader.fit(x / 32768 if whole else x, rate)
@@ -390,7 +395,8 @@ def _arrays(
         inputs.append(x)
         labels.append(example["label"])
     name = "signal" if kind == "audio" else "image"
-    return {name: np.stack(inputs), "label": np.array(labels, np.int32)}
+    split = {name: np.stack(inputs), "label": np.array(labels, np.int32)}
+    return split, lengths
 
 
 def _parts(parts: dict[str, Split], seed: int) -> dict[str, Split]:
