@@ -84,6 +84,7 @@ class Trainer:
         if optimizer is None:
             self.rate, optimizer = _optimizer(config, self.steps)
         if augment is None and config.augment:
+            _check_pictures(config, self.every[0])
             augment = augmentation(*config.augment)
         frozen = _Below(_frozen(self.nets[0], config.frozen))
         learns = nnx.All(nnx.Param, nnx.Not(frozen)) if config.frozen else nnx.Param
@@ -360,6 +361,15 @@ def _example(one: Dataset) -> tuple[np.ndarray, np.ndarray]:
     if not hasattr(train, "keys"):
         train = {name: np.asarray(value)[None] for name, value in train[0].items()}
     return train[input_name(train)], train["label"]
+
+
+def _check_pictures(config: Config, one: Dataset) -> None:
+    if len(one.shape) != 3:
+        raise ValueError(
+            f"`augment` is {config.augment}, which changes pictures (height, width, "
+            f"channels), but an input is {one.shape}: leave it out, or train what "
+            "follows the picture on pictures."
+        )
 
 
 def _check_heads(net: Any, weights: Sequence[tuple[str, float]]) -> None:

@@ -253,6 +253,15 @@ def test_a_network_is_checked_against_its_pictures():
         Trainer(net, sets, config, loss=None, optimizer=None, augment=None)
 
 
+def test_only_pictures_are_augmented():
+    waves = {"signal": np.zeros((9, 900), np.float32), "label": np.zeros(9, np.int32)}
+    sets = data.Dataset(waves, waves, ("a", "b"))
+    net = models.build("sound_net", rate=8000, classes=2, rngs=nnx.Rngs(0))
+    config = training.Config(1, batch_size=4, augment=("time_mask",))
+    with pytest.raises(ValueError, match=r"`augment` is \('time_mask',\), .* \(900,\)"):
+        Trainer(net, sets, config, loss=None, optimizer=None, augment=None)
+
+
 def heard(net):
     graph, state = nnx.split(net)
     return jax.jit(lambda wave: nnx.merge(graph, state)(wave))
