@@ -332,7 +332,7 @@ class Datasets:
         """Prints what is here, what is prepared, and how to get others."""
         found = prepared(self.data_dir)
         for name, what in OWN.items():
-            print(f"{name:<8}{what}")
+            print(f"{name:<18}{what}")
         print(f"prepared by TensorFlow Datasets: {', '.join(found) or 'none'}")
         print("any other of tensorflow.org/datasets: downloaded, if there is a network")
         print("your own: a folder with one subfolder per class of")
@@ -345,6 +345,7 @@ class Datasets:
 OWN = {
     "xo": "X's and O's, 28 pixels, moderately deformed; also xo/hard and others",
     "digits": "1,797 handwritten digits of 8 pixels",
+    "synthetic_digits": "3,160 words, synthetic speech; also /other_engine",
 }
 MOST_ROWS = 40  # Classes that a table names.
 

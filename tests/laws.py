@@ -85,6 +85,7 @@ OPERATIONS = {
     "frame": lambda x: F.frame(sound(x), 16, hop_length=5),
     "spectrogram": lambda x: F.spectrogram(sound(x), n_fft=32),
     "log_mel": lambda x: F.log_mel(sound(x), sr=100, n_fft=32, n_mels=5, amin=0.1),
+    "peak_norm": lambda x: F.peak_norm(x[..., 0], top_db=4.0),
     "mfcc": lambda x: F.mfcc(sound(x), sr=100, n_fft=32, n_mels=5, n_mfcc=3, amin=0.1),
     "relu": F.relu,
     "tanh": F.tanh,

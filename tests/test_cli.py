@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import cli, locality, models, trained, training
+from cnn_jax.data.builders import VERSIONS
 from cnn_jax.data.readers import Pictures
 from tests import files
 
@@ -171,7 +172,8 @@ def test_summary_models_and_datasets(run, capsys):
     assert "c5 Conv" in out
     assert "61,706" in out
     out = typed(capsys, "datasets")[0]
-    assert "digits" in out
+    for name in VERSIONS:
+        assert re.search(rf"^{name} +\S", out, re.MULTILINE)
     assert ".flac" in out
 
 

@@ -49,7 +49,8 @@ def load(
 ) -> Dataset:
     """Loads a data set: one of ours, TensorFlow's, or your own files.
 
-    `xo`, `xo/hard`, `xo/clean_14` and `digits` need no network. A folder is read as
+    `xo`, `xo/hard`, `xo/clean_14`, `digits`, `synthetic_digits` and
+    `synthetic_digits/other_engine` need no network. A folder is read as
     `folder.load_folder` says, a `.csv` file as `table.load_table` does. Any other name
     is looked up in TensorFlow Datasets, and read if it is prepared in `data_dir` or can
     be downloaded.

@@ -369,8 +369,9 @@ def peak_norm(
         )
     if not top_db > 0:
         raise ValueError(f"`top_db` is {top_db}, but must be above 0.")
-    peak = jnp.max(x, axis=(-2, -1), keepdims=True)
-    return jnp.maximum(0, 1 + (x - jnp.maximum(peak, least)) / top_db)
+    wide = widen(x)
+    peak = jnp.maximum(jnp.max(wide, axis=(-2, -1), keepdims=True), least)
+    return jnp.maximum(0, 1 + (wide - peak) / top_db).astype(x.dtype)
 
 
 def mfcc(

@@ -60,11 +60,8 @@ def sound_net(
 
     Example:
         >>> net = sound_net(rate=8000, classes=3, rngs=nnx.Rngs(0))
-        >>> net.run(jnp.ones(8000), upto="spectrogram").shape
+        >>> nn.summary(net, (8000,)).rows[1].volume
         (40, 65, 1)
-        >>> wave = jnp.sin(jnp.arange(5000.0))
-        >>> jnp.abs(net(wave) - net(jnp.pad(wave, (0, 3000)))).max() < 1e-5
-        Array(True, dtype=bool)
 
     Source:
         Hershey et al., "CNN architectures for large-scale audio classification", 2016,
