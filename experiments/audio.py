@@ -178,7 +178,7 @@ def load(config: Config) -> tuple[dict[str, Sounds], tuple[str, ...], list[str]]
     """
     how: dict[str, Any] = {"rate": config.rate, "seconds": config.seconds}
     found = data.load(config.data, data_dir=config.data_dir, **how)
-    if found.origin is None or data.input_name(found.test) != "signal":
+    if found.origin is None or found.origin.reader.kind != "signal":
         raise ValueError(f"`data` is {config.data!r}, which has no sounds.")
     rate, notes = found.origin.reader.rate, list(found.origin.notes)
     rng = np.random.default_rng(config.seed)
@@ -452,6 +452,7 @@ def play(
         clips = {
             f"{word}, {named[name]}": its.waves[np.argmax(its.labels == label)]
             for name, its in parts.items()
+            if label in its.labels
         }
         page.sounds(clips, rate=parts["train"].rate)
     clips = {f"{classes[heard[n].labels[0]]}, {n}": heard[n].waves[0] for n in LEVELS}
@@ -466,7 +467,7 @@ def looked_at(
     page.section("Where the votes came from")
     names, rows = nn.summary(nets[0], sounds.waves.shape[1:]).table()
     page.table(names[:4], [row[:4] for row in rows])
-    labels = np.arange(min(10, len(classes)))
+    labels = np.unique(sounds.labels)[:10]
     waves = np.stack([sounds.waves[np.argmax(sounds.labels == i)] for i in labels])
     seen = compiled(lambda x: nets[0].run(x, upto="spectrogram"))(waves)
 
@@ -478,16 +479,17 @@ def looked_at(
         for net in nets
     ]
     slope = np.mean(np.abs(slopes), axis=0)
-    rows = [(np.asarray(seen)[i, ::-1, :, 0], slope[i, ::-1, :, 0]) for i in labels]
+    rows = list(zip(np.asarray(seen)[:, ::-1, :, 0], slope[:, ::-1, :, 0], strict=True))
+    words = [classes[i] for i in labels]
     shown, titles = [], []
     for first in range(0, len(rows), 5):
         some = rows[first : first + 5]
         gap = [None] * (5 - len(some))
         shown += [*(row[0] for row in some), *gap, *(row[1] for row in some), *gap]
-        titles += [*classes[first : first + len(some)], *[""] * (10 - len(some))]
+        titles += [*words[first : first + len(some)], *[""] * (10 - len(some))]
     page.figure(
         report.pictures(shown, titles=titles, columns=5),
-        "Above, a word of an unseen voice; below, the gradient: how much its vote "
+        "Above, a sound that was not learned; below, the gradient: how much its vote "
         "changes when a place of the spectrogram gets louder or softer; a mean over "
         "the networks.",
     )
