@@ -168,19 +168,23 @@ def test_networks(tmp_path, data_dir, monkeypatch, capsys):
 
 
 @pytest.mark.full
-def test_tables_are_the_counterexample(tmp_path, capsys):
+def test_tables_are_the_counterexample(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tabular, "RATES", (3e-3,))
+    monkeypatch.setattr(tabular, "REPEATS", 1)
+    line = tabular.MACHINES["logistic regression"][1:2]
+    monkeypatch.setattr(tabular, "MACHINES", {"logistic regression": line})
     config = tabular.Config(
-        name="t", runs=tmp_path, only=("digits", "iris"), seeds=2, budget=2
+        name="t", runs=tmp_path, only=("X or O", "iris"), seeds=2, budget=2
     )
     result = tabular.run(config)
-    found = result.shares["digits"]
+    found = result.shares["X or O"]
     assert found["CNN"].keys() == {"as they are", "shuffled", "columns", "rows"}
     lost = found["CNN"]["as they are"] - found["CNN"]["shuffled"]
-    assert lost.mean() > 0.005
-    assert found["CNN"]["as they are"].mean() > 0.95
-    for method in "MLP", "logistic regression", "boosted trees":
+    assert lost.mean() > 0.1
+    assert found["CNN"]["as they are"].mean() > 0.9
+    for method in "MLP", "logistic regression":
         plain, other = (found[method][o] for o in ("as they are", "shuffled"))
-        assert abs(plain.mean() - other.mean()) < 0.02
+        assert abs(plain.mean() - other.mean()) < 0.06
     assert result.verdicts.keys() == {"iris"}
     assert result.verdicts["iris"] != "order carries what a CNN can use"
     out = capsys.readouterr().out
