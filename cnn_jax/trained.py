@@ -363,8 +363,8 @@ def config_for(model: str, found: Dataset, **asked: Any) -> training.Config:
         "schedule": "onecycle",
         "learning_rate": 3e-3,
         "augment": augment,
-        "patience": asked.get("epochs")
-        or epochs,  # Never: but the best are given back.
+        # It never ends early, but the best weights are given back.
+        "patience": asked.get("epochs") or epochs,
         "save_every": 30.0,
     }
     said = {name: value for name, value in asked.items() if value is not None}

@@ -14,7 +14,7 @@ from cnn_jax import nn
 
 @dataclass(frozen=True)
 class Silence:
-    """Follows a sound by silence, so that a frame that begins in it also ends in it."""
+    """Puts silence behind a sound, so that no frame that it reaches into is missing."""
 
     samples: int
 
@@ -68,13 +68,17 @@ def sound_net(
         arXiv:1609.09430, section 3.1, whose columns are 25 ms long and 10 ms apart.
     """
     window = 2 ** round(math.log2(0.032 * rate))
-    hop = window // 2
-    # Less than `top_db` below `least`, so that digital silence is exactly 0.
-    quiet: dict = {"amin": 1e-14, "top_db": None}
     stages: dict[str, nn.Stage] = {
         "silence": Silence(window),
+        # What digital silence comes to, −140 dB, is more than `top_db` below `least`,
+        # so that it is exactly 0 behind the next stage.
         "spectrogram": nn.LogMel(
-            sr=rate, n_fft=window, hop_length=hop, n_mels=bands, **quiet
+            sr=rate,
+            n_fft=window,
+            hop_length=window // 2,
+            n_mels=bands,
+            amin=1e-14,
+            top_db=None,
         ),
         "level": nn.PeakNorm(top_db=80.0, least=-50.0),
     }
