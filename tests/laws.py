@@ -22,28 +22,36 @@ def sound(x):
     return x.reshape(*x.shape[:-3], 192)
 
 
+def grid(x, at):
+    """The same positions for every picture, on the devices where these are."""
+    return 0 * x[..., :3, :2, :2] + jnp.broadcast_to(at, (*x.shape[:-3], *at.shape))
+
+
+def patches(x):
+    """A picture as 3 × 4 patches of 2 × 2."""
+    rows = x.reshape(*x.shape[:-3], 3, 2, 8, 4)
+    return jnp.swapaxes(rows.reshape(*rows.shape[:-2], 4, 2, 4), -4, -3)
+
+
 OPERATIONS = {
-    "conv": lambda x: F.conv(
-        x, weights(x, 3, 2, 2, 6), weights(x, 6), stride=(1, 2), padding=1, groups=2
+    "conv": lambda x, w=weights: F.conv(
+        x, w(x, 3, 2, 2, 6), w(x, 6), stride=(1, 2), padding=1, groups=2
     ),
-    "conv reflected": lambda x: F.conv(
-        x, weights(x, 3, 2, 4, 3), padding=((1, 2), (0, 1)), padding_mode="reflect"
+    "conv reflected": lambda x, w=weights: F.conv(
+        x, w(x, 3, 2, 4, 3), padding=((1, 2), (0, 1)), padding_mode="reflect"
     ),
-    "conv over rows": lambda x: F.conv(x, weights(x, 3, 4, 3), dilation=2),
-    "conv_transpose": lambda x: F.conv_transpose(
-        x, weights(x, 3, 2, 3, 4), stride=(1, 2), padding=1, groups=2
+    "conv over rows": lambda x, w=weights: F.conv(x, w(x, 3, 4, 3), dilation=2),
+    "conv_transpose": lambda x, w=weights: F.conv_transpose(
+        x, w(x, 3, 2, 3, 4), stride=(1, 2), padding=1, groups=2
     ),
-    "separable_conv": lambda x: F.separable_conv(
-        x, weights(x, 3, 2, 1, 8), weights(x, 1, 1, 8, 3), padding="same"
+    "separable_conv": lambda x, w=weights: F.separable_conv(
+        x, w(x, 3, 2, 1, 8), w(x, 1, 1, 8, 3), padding="same"
     ),
-    "convolve": lambda x: F.convolve(x, weights(x, 3, 2, 4, 3), mode="same"),
-    "match_feature": lambda x: F.match_feature(x, weights(x, 3, 2, 4)),
+    "convolve": lambda x, w=weights: F.convolve(x, w(x, 3, 2, 4, 3), mode="same"),
+    "match_feature": lambda x, w=weights: F.match_feature(x, w(x, 3, 2, 4)),
     "unfold": lambda x: F.unfold(x, (3, 2), stride=(2, 1), padding=1),
     "fold": lambda x: F.fold(
-        x.reshape(*x.shape[:-3], 3, 4, 2, 2, 4),
-        (4, 6),
-        stride=(1, 2),
-        padding=((0, 0), (1, 1)),
+        patches(x), (4, 6), stride=(1, 2), padding=((0, 0), (1, 1))
     ),
     "pad": lambda x: F.pad(x, ((1, 0), (2, 3)), value=2.0),
     "pad circular": lambda x: F.pad(x, ((1, 0), (2, 3)), mode="circular"),
@@ -61,19 +69,17 @@ OPERATIONS = {
     "max_unpool": lambda x: F.max_unpool(
         *F.max_pool(x, (2, 4), return_indices=True), (2, 4)
     ),
-    "batch_norm": lambda x: F.batch_norm(
-        x, weights(x, 4), mean=weights(x, 4), variance=weights(x, 4) ** 2 + 1
+    "batch_norm": lambda x, w=weights: F.batch_norm(
+        x, w(x, 4), mean=w(x, 4), variance=w(x, 4) ** 2 + 1
     ),
-    "layer_norm": lambda x: F.layer_norm(x, weights(x, 8, 4), axes=2),
-    "group_norm": lambda x: F.group_norm(x, weights(x, 4), groups=2),
+    "layer_norm": lambda x, w=weights: F.layer_norm(x, w(x, 8, 4), axes=2),
+    "group_norm": lambda x, w=weights: F.group_norm(x, w(x, 4), groups=2),
     "instance_norm": F.instance_norm,
     "local_response_norm": lambda x: F.local_response_norm(x, size=3, alpha=0.5),
     "resize": lambda x: F.resize(x, (4, 9), method="cubic"),
     "resize area": lambda x: F.resize(x, (4, 9), method="area"),
     "resize nearest": lambda x: F.resize(x, (4, 9), method="nearest"),
-    "grid_sample": lambda x: F.grid_sample(
-        x, jnp.broadcast_to(weights(x, 3, 2, 2), (*x.shape[:-3], 3, 2, 2))
-    ),
+    "grid_sample": lambda x, w=weights: F.grid_sample(x, grid(x, w(x, 3, 2, 2))),
     "pixel_shuffle": lambda x: F.pixel_shuffle(x, 2),
     "pixel_unshuffle": lambda x: F.pixel_unshuffle(x, 2),
     "rgb_to_gray": lambda x: F.rgb_to_gray(x[..., :3]),

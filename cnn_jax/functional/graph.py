@@ -56,7 +56,7 @@ def graph_conv(
         edges = widen(adjacency)
     _check_graph(edges, features, weights)
     mixed = jnp.matmul(widen(features), widen(weights))
-    degree = 1 + _from_neighbours(edges, jnp.ones((*mixed.shape[:-1], 1), mixed.dtype))
+    degree = 1 + _from_neighbours(edges, jnp.ones_like(mixed[..., :1]))
     narrow = jnp.broadcast_to(lax.rsqrt(degree), mixed.shape)
     shared = mixed * narrow
     out = (_from_neighbours(edges, shared) + shared) * narrow

@@ -7,6 +7,7 @@ is unchanged. No gradient scatters, so each is the same in every run.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -432,7 +433,8 @@ def max_unpool(
     flat, batch = one_batch(x, len(window))
     size = _unpooled_size(flat.shape[1:-1], window, stride, padding, output_size)
     maps = lax.collapse(flat, 1, flat.ndim - 1)
-    out = _put(maps, indices.reshape(maps.shape), math.prod(size))
+    put = jax.vmap(partial(_put, size=math.prod(size)), in_axes=-1, out_axes=-1)
+    out = jax.vmap(put)(maps, indices.reshape(maps.shape))
     return out.reshape(*batch, *size, x.shape[-1])
 
 
@@ -579,10 +581,7 @@ def _unpooled_size(
 
 
 def _put(values: Array, indices: Array, size: int) -> Array:
-    """`[batch, places, channels]` at their places among `size`; NaN if one has none."""
-    batch, _, channels = values.shape
-    rows, columns = np.ogrid[:batch, :channels]
-    out = jnp.zeros((batch, size, channels), values.dtype)
-    out = out.at[rows[:, None], indices, columns[:, None]].set(values, mode="drop")
-    lost = ((indices < 0) | (indices >= size)).any(axis=1, keepdims=True)
+    """The values of one map at their positions among `size`; NaN if one has none."""
+    out = jnp.zeros(size, values.dtype).at[indices].set(values, mode="drop")
+    lost = ((indices < 0) | (indices >= size)).any()
     return jnp.where(lost, jnp.nan, out)

@@ -270,8 +270,9 @@ def pixel_shuffle(
     for axis in range(axes):
         order += [1 + axis, axes + 2 + axis]
     out = jnp.transpose(out, [*order, axes + 1])
-    size = [n * factor for n in flat.shape[1:-1]]
-    return out.reshape(*batch, *size, channels)
+    for axis in range(1, axes + 1):  # One at a time, as an explicit mesh demands.
+        out = lax.collapse(out, axis, axis + 2)
+    return out.reshape(*batch, *out.shape[1:])
 
 
 def pixel_unshuffle(
@@ -304,20 +305,20 @@ def pixel_unshuffle(
     (x,) = floating(x=x)
     axes = len(spatial_axes(x, spatial))
     factor = whole(factor, "factor", least=1)
-    flat, batch = one_batch(x, axes)
-    size = flat.shape[1:-1]
-    for n in size:
+    out, batch = one_batch(x, axes)
+    for axis, n in zip(range(1, 2 * axes, 2), out.shape[1:-1], strict=True):
         if n % factor:
             raise ValueError(
                 f"`x` has {n} places along a spatial axis, but must have a multiple of "
                 f"`factor`, {factor}."
             )
-    apart = [part for n in size for part in (n // factor, factor)]
-    out = flat.reshape(flat.shape[0], *apart, x.shape[-1])
-    places, pixels = range(1, 2 * axes, 2), range(2, 2 * axes + 1, 2)
-    out = jnp.transpose(out, [0, *places, 2 * axes + 1, *pixels])
-    size = [n // factor for n in size]
-    return out.reshape(*batch, *size, x.shape[-1] * factor**axes)
+        out = out.reshape(
+            *out.shape[:axis], n // factor, factor, *out.shape[axis + 1 :]
+        )
+    coarse, fine = range(1, 2 * axes, 2), range(2, 2 * axes + 1, 2)
+    out = jnp.transpose(out, [0, *coarse, 2 * axes + 1, *fine])
+    out = lax.collapse(out, axes + 1)
+    return out.reshape(*batch, *out.shape[1:])
 
 
 # Weights of a smaller or larger axis.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnn_jax.lowering.geometry import Geometry, widen
+from cnn_jax.lowering.sharding import output_type
 
 
 def taps(
@@ -44,6 +45,8 @@ def unfold(x: jax.Array, geometry: Geometry) -> jax.Array:
 
 def fold(patches: jax.Array, geometry: Geometry) -> jax.Array:
     """The transpose of `unfold`: every patch added where it came from."""
-    shape = (patches.shape[0], *geometry.size, patches.shape[-1])
-    x = jax.ShapeDtypeStruct(shape, patches.dtype)
+    shape, axes = (patches.shape[0], *geometry.size, patches.shape[-1]), geometry.size
+    names = [["batch", *[""] * n * len(axes), "channels"] for n in (2, 1)]
+    like = jax.typeof(patches)
+    x = output_type("fold", shape, (like, like), (names[0], *names))
     return jax.linear_transpose(lambda x: unfold(x, geometry), x)(patches)[0]

@@ -8,14 +8,15 @@ from functools import reduce
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+
+from cnn_jax.lowering.sharding import lowering, output_type, vary_alike
 
 
 def channel_dot(a: jax.Array, b: jax.Array) -> jax.Array:
     """Σ a · b over all axes but the last, of two arrays of one shape."""
-    return channel_dot_p.bind(a, b)
+    return channel_dot_p.bind(*vary_alike(a, b))
 
 
 def sum_at_once(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -48,13 +49,17 @@ def _spread(per_channel: jax.Array, like: jax.Array) -> jax.Array:
     return jnp.broadcast_to(per_channel, like.shape) * like
 
 
+def _type(a, b):
+    axes = [str(i) for i in range(a.ndim - 1)] + ["channels"]
+    return output_type("channel_dot", a.shape[-1:], (a, b), (axes, axes, axes[-1:]))
+
+
 channel_dot_p = Primitive("channel_dot")
-channel_dot_p.def_abstract_eval(lambda a, b: ShapedArray(a.shape[-1:], a.dtype))
+channel_dot_p.def_abstract_eval(_type)
 channel_dot_p.def_impl(jax.jit(channel_dot_p.bind))
 batching.primitive_batchers[channel_dot_p] = _batch
 for _platform, _run in (("cpu", sum_in_parts), (None, sum_at_once)):
-    _lowering = mlir.lower_fun(_run, multiple_results=False)
-    mlir.register_lowering(channel_dot_p, _lowering, _platform)
+    mlir.register_lowering(channel_dot_p, lowering(_run), _platform)
 ad.defbilinear(
     channel_dot_p,
     lambda ct, a, b: _spread(ct, b),

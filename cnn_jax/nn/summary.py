@@ -248,10 +248,13 @@ def _equations(jaxpr: Any) -> Iterator[Any]:
 def _multiply_adds(equation: Any) -> int:
     outputs = math.prod(equation.outvars[0].aval.shape)
     shapes = [v.aval.shape for v in equation.invars]
-    if equation.primitive is conv_p:
-        return outputs * math.prod(shapes[1][:-1])
-    if equation.primitive is input_gradient_p:  # What `conv_transpose` runs.
-        return math.prod(shapes[0]) * math.prod(shapes[1][:-1])
+    if equation.primitive in (conv_p, input_gradient_p):
+        maps, kernels = equation.params["networks"]
+        taps = math.prod(shapes[1][kernels:-1])
+        if equation.primitive is conv_p:
+            return outputs * taps
+        times = equation.outvars[0].aval.shape[0] if kernels and not maps else 1
+        return times * math.prod(shapes[0]) * taps  # What `conv_transpose` runs.
     if equation.primitive.name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
         return outputs * math.prod(shapes[0][i] for i in contracted)
