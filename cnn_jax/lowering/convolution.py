@@ -95,11 +95,9 @@ def _shape(operation: str, a, b, geometry: Geometry) -> tuple[int, ...]:
 def _type(
     operation: str, a, b, *, geometry: Geometry, networks: Networks, **_
 ) -> ShapedArray:
-    one = [
-        jax.ShapeDtypeStruct(x.shape[many:], x.dtype)
-        for x, many in zip((a, b), networks, strict=True)
-    ]
-    shape = _shape(operation, *one, geometry)
+    first = jax.ShapeDtypeStruct(a.shape[networks[0] :], a.dtype)
+    second = jax.ShapeDtypeStruct(b.shape[networks[1] :], b.dtype)
+    shape = _shape(operation, first, second, geometry)
     if any(networks):
         shape = ((a if networks[0] else b).shape[0], *shape)
     flags = (*networks, any(networks))

@@ -1,12 +1,12 @@
 """Weights and whole runs on disk, through Orbax."""
 
-import contextlib
+import errno
 import hashlib
 import json
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from orbax.checkpoint.checkpoint_managers import (
 from cnn_jax.data.loader import quiet
 from cnn_jax.nn import Chain
 
+DAMAGED = "*.damaged*"  # What a checkpoint is called that is not what was written.
 HALF = "*.orbax-checkpoint-tmp*"  # What Orbax calls a folder until it is whole.
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
@@ -127,6 +128,10 @@ class Snapshot(NamedTuple):
     step: int
     leaves: list[Any]  # Arrays, to go on from.
     notes: dict[str, Any]  # What JSON can hold, such as the configuration.
+
+
+class DamagedError(ValueError):
+    """A checkpoint that could be read, but is not what was written."""
 
 
 class Keeper:
@@ -238,67 +243,111 @@ class Keeper:
         names = (path.name for path in self.folder.iterdir() if path.is_dir())
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def newest(self, shapes: Shapes) -> Snapshot | None:
+    def newest(
+        self, shapes: Shapes, check: Callable[[dict[str, Any]], None]
+    ) -> Snapshot | None:
         """The newest checkpoint that is whole; names those that are not in a warning.
 
         Args:
             shapes: What its arrays must be called, and their shapes, in their order.
+            check: Refuses the notes of another run, before any array is read.
 
         Returns:
             What to go on from, or None if there is nothing.
 
         Raises:
-            ValueError: If the run was one of another architecture.
+            OSError: If the system could not read a checkpoint; it stays where it is.
+            ValueError: If the run was one of another architecture, or every checkpoint
+                is damaged.
         """
         for step in reversed(self.steps()):
             try:
                 notes, found, digests = self._notes(step)
-            except Exception as error:  # Whatever a reader says of damaged files.
-                self._skip(step, error)
-                continue
-            _compare(found, shapes)
-            try:
+                check(notes)
+                _compare(found, shapes)
                 leaves = self._leaves(step, found, digests)
-            except Exception as error:
-                self._skip(step, error)
-                continue
-            return Snapshot(step, leaves, notes)
+            except DamagedError as error:
+                self._set_aside(step, error)
+            else:
+                return Snapshot(step, leaves, notes)
+        if damaged := sorted(path.name for path in self.folder.glob(DAMAGED)):
+            raise ValueError(
+                f"every checkpoint in {self.folder} is damaged ({', '.join(damaged)}), "
+                "and training does not start over where there were some: give another "
+                "folder, or remove this one."
+            )
         return None
 
     def notes(self) -> dict[int, dict[str, Any]]:
-        """What each readable checkpoint says, without its arrays, the oldest first."""
+        """The notes of each whole checkpoint, without its arrays, the oldest first.
+
+        Raises:
+            OSError: If the system could not read one.
+        """
         found = {}
         for step in self.steps():
-            with contextlib.suppress(Exception):  # `newest` warns of it.
+            try:
                 found[step] = self._notes(step)[0]
+            except DamagedError as error:
+                path = self.folder / str(step)
+                warnings.warn(
+                    f"the checkpoint {path} is damaged ({error}).", stacklevel=3
+                )
         return found
 
     def _notes(self, step: int) -> tuple[dict[str, Any], Shapes, list[str]]:
-        with quiet(), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-            found = reader.restore(self.folder / str(step) / "notes")
-        if _digest(found["text"]) != found["sum"]:
-            raise ValueError("its notes are not what was written")
-        read = json.loads(found["text"])
-        shapes = {name: (tuple(s), kind) for name, (s, kind) in read["shapes"].items()}
-        return read["notes"], shapes, read["sums"]
+        def read() -> Any:
+            with quiet(), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+                found = reader.restore(self.folder / str(step) / "notes")
+            return found["text"], found["sum"]
+
+        text, digest = self._whole(step, read)
+        if _digest(text) != digest:
+            raise DamagedError("its notes are not what was written")
+        read_back = json.loads(text)
+        shapes = {n: (tuple(s), kind) for n, (s, kind) in read_back["shapes"].items()}
+        return read_back["notes"], shapes, read_back["sums"]
 
     def _leaves(
         self, step: int, shapes: Shapes, digests: list[str]
     ) -> list[np.ndarray]:
         wanted = _numbered(np.empty(*shape) for shape in shapes.values())
-        with quiet(), ocp.StandardCheckpointer() as reader:
-            found = reader.restore(self.folder / str(step) / "state", wanted)
+
+        def read() -> Any:
+            with quiet(), ocp.StandardCheckpointer() as reader:
+                return reader.restore(self.folder / str(step) / "state", wanted)
+
+        found = self._whole(step, read)
         if _sums(found) != digests:
-            raise ValueError("its arrays are not what was written")
+            raise DamagedError("its arrays are not what was written")
         return [found[name] for name in sorted(found)]
 
-    def _skip(self, step: int, error: Exception) -> None:
+    def _whole(self, step: int, read: Callable[[], Any]) -> Any:
+        """What `read` returns, or the reason why it cannot.
+
+        Orbax reports damage by whatever its readers raise, and sometimes an error of
+        the system too. So damage is what fails twice although every byte can be read.
+        """
+        try:
+            return read()
+        except Exception as error:  # Sorted out here and below; nothing passes.
+            raise_if_system(error)
+        for file in sorted((self.folder / str(step)).rglob("*")):
+            if file.is_file():
+                file.read_bytes()
+        try:
+            return read()
+        except Exception as error:  # Orbax has no kind of its own for damage.
+            raise_if_system(error)
+            raise DamagedError(_reason(error)) from error
+
+    def _set_aside(self, step: int, error: DamagedError) -> None:
         path = self.folder / str(step)
-        damaged = path.with_name(f"{path.name}.damaged")
-        shutil.rmtree(damaged, ignore_errors=True)
+        count = len(list(self.folder.glob(f"{step}.damaged*")))
+        damaged = path.with_name(f"{step}.damaged{count or ''}")
         path.rename(damaged)
         warnings.warn(
-            f"the checkpoint {path} is damaged ({_reason(error)}); it is now called "
+            f"the checkpoint {path} is damaged ({error}); it is now called "
             f"{damaged.name}, and the one before is used.",
             stacklevel=5,
         )
@@ -383,7 +432,31 @@ def _digest(data: Any) -> str:
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
-def _reason(error: Exception) -> str:
+def raise_if_system(error: BaseException) -> None:
+    """Raises an error of the system that is behind another one, such as a full disk.
+
+    A file that is missing is none: that is damage.
+
+    Args:
+        error: What a reader raised; TensorStore writes the system's number in its text.
+
+    Raises:
+        OSError: The one behind it.
+        MemoryError: If there was too little memory.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MemoryError):
+            raise seen
+        if isinstance(seen, OSError) and not isinstance(seen, FileNotFoundError):
+            raise seen
+        code = re.search(r"os_error_code='?(\d+)", str(seen))
+        if code is not None and int(code[1]) != errno.ENOENT:
+            raise OSError(int(code[1]), _reason(seen)) from error
+        seen = seen.__cause__ or seen.__context__
+
+
+def _reason(error: BaseException) -> str:
     """What the system said, if that is in the error; or its first line."""
     text = str(error).strip() or repr(error)
     system = re.search(r": ([^:]+) \[os_error_code", text)

@@ -41,14 +41,10 @@ class Folder:
                 f"{path} holds a run of {steps[-1]} steps: `resume=True` goes on with "
                 "it, and another folder begins anew."
             )
-        self._found = self._readable() if resume else None
+        self._found = self._keeper.newest(self._shapes, self._check) if resume else None
 
-    def _readable(self) -> Snapshot | None:
-        """The newest checkpoint that is whole, if it is one of the same run."""
-        newest = next(reversed(self._keeper.notes().values()), None)
-        if newest is not None:
-            _compare(newest, self._about())
-        return self._keeper.newest(self._shapes)
+    def _check(self, notes: dict[str, Any]) -> None:
+        _compare(notes, self._about())
 
     def _about(self) -> dict[str, Any]:
         config = json.loads(self.trainer.config.to_json())

@@ -1,7 +1,9 @@
 """Cut off at any moment, a run ends where it would have ended."""
 
 import dataclasses
+import errno
 import functools
+import io
 import json
 import os
 import random
@@ -433,13 +435,36 @@ def test_what_is_half_written_is_named(tmp_path, small):
     assert not half.exists()
 
 
-@pytest.mark.full
-def test_nothing_whole_begins_anew(tmp_path, small):
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_over(tmp_path, small):
     begin(tmp_path, small, until=1)
+    records = (tmp_path / "metrics.jsonl").read_text()
     (tmp_path / "checkpoints" / "5" / "notes" / "metadata").write_text("{}")
-    with pytest.warns(UserWarning, match="checkpoints/5 is damaged"):
-        records = training.fit(mlp(), small, config(), folder=tmp_path, resume=True)
-    assert next(records).step == 5
+    with pytest.warns(UserWarning, match="checkpoints/5 is damaged"):  # noqa: SIM117
+        with pytest.raises(ValueError, match="every checkpoint in .* is damaged"):
+            training.fit(mlp(), small, config(), folder=tmp_path, resume=True)
+    with pytest.raises(ValueError, match=r"5\.damaged"):
+        training.fit(mlp(), small, config(), folder=tmp_path, resume=True)
+    assert (tmp_path / "metrics.jsonl").read_text() == records
+
+
+def test_an_error_of_the_system_is_no_damage(tmp_path, small, monkeypatch):
+    begin(tmp_path, small, until=3)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    opened = io.open
+
+    def full(file, *args, **how):
+        if "checkpoints" in str(file):
+            raise OSError(errno.EMFILE, "Too many open files", str(file))
+        return opened(file, *args, **how)
+
+    monkeypatch.setattr("builtins.open", full)
+    with pytest.raises(OSError, match="Too many open files"):
+        training.fit(mlp(), small, config(), folder=tmp_path, resume=True)
+    monkeypatch.undo()
+    now = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert now == before
+    records = training.fit(mlp(), small, config(), folder=tmp_path, resume=True)
+    assert next(records).step == 20
     records.close()
 
 
