@@ -71,7 +71,7 @@ class Splits(NamedTuple):
     test_y: Any
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # Equal only to itself: it has arrays.
 class Report:
     """What was found.
 

@@ -39,15 +39,16 @@ class Config:
         accumulate: Into how many parts a batch is cut that must not be in memory at
             once.
         clip: The largest norm of a whole gradient; what is longer is shortened to it.
-        ema: The decay of an average of the weights, which is what is evaluated, given
-            back and saved for use; None for the weights themselves.
+        ema: The decay of a debiased exponential moving average of the weights;
+            evaluation and the saved model use it. None for the weights themselves.
         frozen: The last stage of a prefix that does not learn.
         head_weights: Each auxiliary head that learns too, and how much its loss counts.
         desired_error: The share of wrong votes over an epoch at which training ends
             early.
         patience: After how many records without a better validation loss (training
             loss where there is no validation split) training ends; the best weights are
-            then given back.
+            then given back. Networks that train together stop together: their mean
+            loss decides, also which weights are the best.
         record_every: Steps from one record to the next; an epoch by default, and never
             beyond the end of one.
         feed: Whether examples lie on the device or are streamed; by their size.
@@ -96,6 +97,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
+        for name in ("drops", "class_weights", "augment", "head_weights"):
+            object.__setattr__(self, name, _tuples(getattr(self, name)))
         for name, (least, most) in _RANGES.items():
             _check_range(name, getattr(self, name), least, most)
         for name, kind in _NAMES.items():

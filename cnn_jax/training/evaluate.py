@@ -1,7 +1,7 @@
-"""What a trained network says of examples, and how often it is right."""
+"""Predictions and metrics of a trained network."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -12,24 +12,48 @@ from flax import nnx
 from jaxtyping import Array
 
 from cnn_jax.data import Source, Split, as_float, input_name
-from cnn_jax.data.dataset import batches
+from cnn_jax.data.dataset import batches, length
 from cnn_jax.lowering import compiler_options
 from cnn_jax.nn import Chain
 from cnn_jax.training.losses import cross_entropy
-from cnn_jax.training.metrics import Loss, divide, sums
+from cnn_jax.training.metrics import Loss, Sums, divide, sums
 
 
 @cache  # Not before the first call, for it asks which device there is.
 def _compiled() -> Any:
-    def votes(graph: nnx.GraphDef, state: nnx.State, x: Array) -> Array:
-        net: Any = nnx.merge(graph, state)
-        return net(as_float(x))
+    return jax.jit(_outputs, static_argnums=0, compiler_options=compiler_options())
 
-    return jax.jit(votes, static_argnums=0, compiler_options=compiler_options())
+
+@cache
+def _compiled_sums() -> Any:
+    def total(
+        graph: nnx.GraphDef, loss: Loss, state: nnx.State, x: Array, y: Array, n: Array
+    ) -> Sums:
+        mask = (jnp.arange(len(x)) < n).astype(jnp.float32)
+        return sums(loss, _outputs(graph, state, x), y, mask)
+
+    options = compiler_options()
+    return jax.jit(total, static_argnums=(0, 1), compiler_options=options)
+
+
+def _outputs(graph: nnx.GraphDef, state: nnx.State, x: Array) -> Array:
+    net: Any = nnx.merge(graph, state)
+    return net(as_float(x))
+
+
+def _evaluated(net: Chain) -> tuple[nnx.GraphDef, nnx.State]:
+    """The parts of a network in evaluation mode."""
+    modes = {"deterministic": True, "use_running_average": True}
+    return nnx.split(nnx.view(net, raise_if_not_found=False, **modes))
+
+
+def _filled(array: np.ndarray, size: int) -> np.ndarray:
+    """A batch of `size` rows, so that one compilation serves every batch."""
+    return np.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
 def predict(net: Chain, inputs: np.ndarray, *, batch_size: int = 512) -> np.ndarray:
-    """The votes of a network for every input, in evaluation mode.
+    """The logits of a network for every input, in evaluation mode.
 
     Every batch has the same shape, the last filled up, so that one compilation serves
     all.
@@ -40,28 +64,20 @@ def predict(net: Chain, inputs: np.ndarray, *, batch_size: int = 512) -> np.ndar
         batch_size: How many go through the network at once, at most.
 
     Returns:
-        The votes, one row per input.
+        The logits, one row per input.
 
     Raises:
         ValueError: If there are no inputs.
     """
     if not len(inputs):
-        raise ValueError("`inputs` is empty, but there must be something to vote on.")
+        raise ValueError("`inputs` is empty, but a prediction needs at least one.")
     batch_size = min(batch_size, len(inputs))
-    graph, state = nnx.split(
-        nnx.view(
-            net,
-            raise_if_not_found=False,
-            deterministic=True,
-            use_running_average=True,
-        )
-    )
+    graph, state = _evaluated(net)
     found = []
     for start in range(0, len(inputs), batch_size):
         batch = inputs[start : start + batch_size]
-        fill = [(0, batch_size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
-        votes = _compiled()(graph, state, jnp.asarray(np.pad(batch, fill)))
-        found.append(np.asarray(votes)[: len(batch)])
+        logits = _compiled()(graph, state, jnp.asarray(_filled(batch, batch_size)))
+        found.append(np.asarray(logits)[: len(batch)])
     return np.concatenate(found)
 
 
@@ -72,24 +88,44 @@ def evaluate(
     loss: Loss = cross_entropy,
     batch_size: int = 512,
 ) -> dict[str, float]:
-    """The mean loss of a split, and the share of wrong votes.
+    """The mean loss of a split, and the error rate.
+
+    Sums are taken batch by batch on the device, so that no more than one batch of
+    outputs is held.
 
     Args:
-        net: The network; it is put to the test in evaluation mode.
+        net: The network, in evaluation mode.
         split: Inputs and labels, such as `data.test`; or a source, which is streamed.
-        loss: From votes and labels to one loss per example.
+        loss: From logits and labels to one loss per example.
         batch_size: How many go through the network at once, at most.
 
     Returns:
         `loss` and, where labels are whole numbers, `error`.
+
+    Raises:
+        ValueError: If the split is empty.
     """
-    if isinstance(split, Mapping):
-        pairs = [(split[input_name(split)], split["label"])]
-    else:
-        pairs = batches(split, np.arange(len(split)), batch_size)
+    count = length(split)
+    if not count:
+        raise ValueError("`split` is empty, but an evaluation needs examples.")
+    size = min(batch_size, count)
+    graph, state = _evaluated(net)
+    found = []
+    for inputs, labels in _pairs(split, size):
+        x, y = (jnp.asarray(_filled(array, size)) for array in (inputs, labels))
+        number = jnp.int32(len(labels))
+        found.append(_compiled_sums()(graph, loss, state, x, y, number))
     total = Counter()
-    for inputs, labels in pairs:
-        votes = jnp.asarray(predict(net, inputs, batch_size=batch_size))
-        found = sums(loss, votes, jnp.asarray(labels))
-        total.update({name: float(x) for name, x in found.items()})
+    for one in jax.device_get(found):
+        total.update({name: float(x) for name, x in one.items()})
     return divide(total)
+
+
+def _pairs(split: Split | Source, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Inputs and labels of a split, `size` at a time."""
+    if not isinstance(split, Mapping):
+        yield from batches(split, np.arange(len(split)), size)
+        return
+    inputs, labels = split[input_name(split)], split["label"]
+    for start in range(0, len(labels), size):
+        yield inputs[start : start + size], labels[start : start + size]

@@ -4,14 +4,15 @@ Both hand out the same batches in the same order, so the weights come out the sa
 """
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import psutil
 from jaxtyping import Array
 
 from cnn_jax.data import Dataset, input_name
@@ -19,6 +20,10 @@ from cnn_jax.data.dataset import batches, check_labels, length
 from cnn_jax.training.config import Config
 
 ON_DEVICE = 0.25  # The share of its memory that data may take.
+LIMITS = (  # Where Linux says how much memory a container may use.
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 CHUNK = 2**26  # Bytes that are sent to the device at a time, or one batch.
 
 log = logging.getLogger(__name__)
@@ -143,10 +148,11 @@ def fits(every: Sequence[Dataset], config: Config) -> bool:
 
 
 def _memory() -> int:
-    """The bytes of the device, or of this machine where that is the device."""
+    """The bytes of the device; on a CPU those that this process may use."""
     statistics = jax.devices()[0].memory_stats() or {}
-    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return statistics.get("bytes_limit", here)
+    limits = [path.read_text().strip() for path in LIMITS if path.is_file()]
+    here = [psutil.virtual_memory().total, *map(int, filter(str.isdecimal, limits))]
+    return statistics.get("bytes_limit", min(here))
 
 
 def _streamed(one: Dataset, config: Config, most: int) -> Streamed:

@@ -35,21 +35,33 @@ class Folder:
         self._keeper = Keeper(_writable(path / "checkpoints"), keep=trainer.config.keep)
         self._saved, self._when = -1, time.monotonic()
         self._shapes = trainer.shapes()  # Traced once, not at every save.
+        self._functions = trainer.functions()
         steps = self._keeper.steps()
         if steps and not resume:
             raise FileExistsError(
                 f"{path} holds a run of {steps[-1]} steps: `resume=True` goes on with "
                 "it, and another folder begins anew."
             )
-        self._found = self._keeper.newest(self._shapes, self._check) if resume else None
+        self._found = self._newest() if resume else None
+
+    def _newest(self) -> Snapshot | None:
+        """The newest whole checkpoint, which must be one of the same run."""
+        found = self._keeper.newest(self._shapes, self._check)
+        if found is not None:
+            _check_step(found.notes["functions"], self._functions)
+        return found
 
     def _check(self, notes: dict[str, Any]) -> None:
         _compare(notes, self._about())
 
     def _about(self) -> dict[str, Any]:
         config = json.loads(self.trainer.config.to_json())
-        nets, examples = len(self.trainer.nets), self.trainer.examples
-        return {"config": config, "networks": nets, "examples": examples}
+        return {
+            "config": config,
+            "networks": len(self.trainer.nets),
+            "examples": self.trainer.examples,
+            "functions": self._functions,
+        }
 
     def go_on(self, watch: "Watch") -> None:
         """Takes over what was found, and forgets records that came after it."""
@@ -69,6 +81,7 @@ class Folder:
         known = json.loads(file.read_text()) if file.exists() else {}
         known.setdefault("hardware", hardware())
         known["training"] = self._about()["config"]
+        known["functions"] = self._functions
         _replace(file, json.dumps(known, indent=2))
 
     def note(self, record: "Record", *, best: bool) -> None:
@@ -122,6 +135,21 @@ def read_config(folder: str | Path) -> Config:
     return Config(**read_fields(Config, written["training"]))
 
 
+def read_functions(folder: str | Path) -> dict[str, str]:
+    """What the run in a folder was made of beside its configuration.
+
+    Args:
+        folder: Which `fit` was given.
+
+    Returns:
+        What `Trainer.functions` returned.
+
+    Raises:
+        FileNotFoundError: If there is no `config.json`.
+    """
+    return json.loads((Path(folder) / "config.json").read_text())["functions"]
+
+
 def _writable(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -143,8 +171,31 @@ def _compare(found: dict[str, Any], wanted: dict[str, Any]) -> None:
         for name in ("networks", "examples")
         if wanted[name] != found[name]
     ]
+    own, other = wanted["functions"], found["functions"]
+    lines += [
+        f"{name}: {own[name]} here, {other[name]} there"
+        for name in ("loss", "optimizer", "augment")
+        if own[name] != other[name]
+    ]
+    _refuse(lines)
+
+
+def _refuse(lines: list[str]) -> None:
     if lines:
         raise ValueError("the run in the folder was another one:\n" + "\n".join(lines))
+
+
+def _check_step(there: dict[str, str], here: dict[str, str]) -> None:
+    """Refuses a step that computes something else under the same names and options."""
+    same_jax = there["jax"] == here["jax"]  # Another one may write a step otherwise.
+    if same_jax and there["step"] != here["step"]:
+        _refuse(
+            [
+                "one training step: all names and options agree, but it does not "
+                "compute the same; the code of the network, or of a function given as "
+                "`loss`, `optimizer` or `augment`, has changed"
+            ]
+        )
 
 
 def _cut_records(file: Path, step: int) -> None:

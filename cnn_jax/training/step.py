@@ -87,30 +87,45 @@ def shuffled(
 def train_step(
     recipe: Recipe, state: State, inputs: Array, labels: Array, at: Array
 ) -> State:
-    """Learns from the rows `at`, and adds up how it fared before.
+    """Learns from the rows `at`, and adds the batch's metrics to `total`.
 
     A step whose loss or weights would not be finite is not taken, nor is any after it.
+    The new state is made inside of the branch that takes it, so that neither it nor a
+    copy of the old one is written only to be chosen from.
     """
     rows, mask = jnp.maximum(at, ~at), (at >= 0).astype(jnp.float32)
     gradient, rest, found = gradients(recipe, state, (inputs[rows], labels[rows], mask))
+    params, _ = _updated(recipe, state, gradient)
+    fine = jnp.isfinite(found["loss"]) & ~state.halted & finite(params)
+
+    def taken(state: State, gradient: nnx.State, rest: nnx.State) -> State:
+        params, opt_state = _updated(recipe, state, gradient)
+        average = state.average
+        if recipe.ema is not None:
+            average = _averaged(average, (params, rest), recipe.ema, state.step + 1)
+        return state._replace(
+            params=params,
+            rest=rest,
+            opt_state=opt_state,
+            average=average,
+            step=state.step + 1,
+            total=_plus(state.total, found),
+        )
+
+    def refused(state: State, gradient: nnx.State, rest: nnx.State) -> State:
+        return state._replace(halted=jnp.array(True))
+
+    return jax.lax.cond(fine, taken, refused, state, gradient, rest)
+
+
+def _updated(
+    recipe: Recipe, state: State, gradient: nnx.State
+) -> tuple[Any, optax.OptState]:
+    """The weights and the optimizer's state after a step."""
     updates, opt_state = recipe.optimizer.update(
         gradient, state.opt_state, state.params
     )
-    params: Any = optax.apply_updates(state.params, updates)
-    average = state.average
-    if recipe.ema is not None:
-        average = _averaged(average, (params, rest), 1 - recipe.ema)
-    new = state._replace(
-        params=params,
-        rest=rest,
-        opt_state=opt_state,
-        average=average,
-        step=state.step + 1,
-        total=_plus(state.total, found),
-    )
-    fine = jnp.isfinite(found["loss"]) & ~state.halted & finite(params)
-    old = state._replace(halted=jnp.array(True))
-    return jax.tree.map(partial(jnp.where, fine), new, old)
+    return optax.apply_updates(state.params, updates), opt_state
 
 
 def gradients(
@@ -223,8 +238,17 @@ def _zeros(like: Any) -> Any:
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
 
 
-def _averaged(old: Any, new: Any, share: float) -> Any:
-    """Moves floats by a share towards the new, and takes over what is no float."""
+def _averaged(old: Any, new: Any, decay: float, count: Array) -> Any:
+    """The debiased exponential moving average, of floats; other values are the new.
+
+    With a_t the average after t steps and d its decay,
+
+        a_t = a_{t−1} + (new − a_{t−1}) · (1 − d) / (1 − d^t)
+
+    which is `optax.ema(d, debias=True)`, kept in its debiased form: a_1 is the first
+    value, and the weights from before training count for nothing.
+    """
+    share = (1 - decay) / -jnp.expm1(count * jnp.log(decay)) if decay else 1.0
 
     def move(old: Array, new: Array) -> Any:
         if not jnp.issubdtype(new.dtype, jnp.floating):

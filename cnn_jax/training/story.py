@@ -12,10 +12,12 @@ from cnn_jax import report
 from cnn_jax.data import Dataset, as_float, input_name
 from cnn_jax.nn import Chain
 from cnn_jax.training.evaluate import evaluate, predict
-from cnn_jax.training.folder import read_config
+from cnn_jax.training.folder import read_config, read_functions
 from cnn_jax.training.loop import Record
 from cnn_jax.training.losses import LOSSES
+from cnn_jax.training.metrics import Loss
 from cnn_jax.training.run import hardware
+from cnn_jax.training.trainer import CONFIGURED
 
 SHOWN = 40  # Of the worst mistakes.
 
@@ -25,6 +27,7 @@ def write_report(
     net: Chain,
     data: Dataset,
     *,
+    loss: Loss | None = None,
     page: report.Page | None = None,
 ) -> Path:
     """Writes `report.html`: learning curves, and what the network makes of the test.
@@ -33,6 +36,8 @@ def write_report(
         folder: Which `fit` was given.
         net: What it trained.
         data: What it learned from and is tested on.
+        loss: The loss that `fit` was given; the one that the configuration names by
+            default. A run that was given one is reported without, where it is missing.
         page: What is gone on with; a new one by default.
 
     Returns:
@@ -41,9 +46,13 @@ def write_report(
     folder = Path(folder)
     page = page or report.Page(f"Training {folder.name}")
     learning(page, read_records(folder))
-    loss = LOSSES[read_config(folder).loss]
+    own = read_functions(folder)["loss"]
+    named = LOSSES[read_config(folder).loss]
     page.section("On examples that it never saw")
-    found = evaluate(net, data.test, loss=loss)
+    found = evaluate(net, data.test, loss=loss or named)
+    if loss is None and own != CONFIGURED:
+        found.pop("loss")
+        page.text(f"The loss of this training, {own}, was not given to the report.")
     page.table(list(found), [[f"{value:.4f}" for value in found.values()]])
     if _one_of_many(data):
         inputs = data.test[input_name(data.test)]

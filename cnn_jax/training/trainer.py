@@ -1,6 +1,8 @@
 """Networks on their way: what `fit` checks at its door, and then advances."""
 
 import dataclasses
+import hashlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -35,9 +37,12 @@ from cnn_jax.training.step import (
     copied,
     forward,
     shuffled,
+    start,
+    train_step,
     weights,
 )
 
+CONFIGURED = "of the configuration"  # Not a function of its own.
 STEPS_PER_DISPATCH = 16
 SECONDS_PER_DISPATCH = 1.0  # As long as one may have to wait for when interrupting.
 
@@ -75,6 +80,7 @@ class Trainer:
         self.examples = _check_data(data, self.every, len(self.nets), config)
         self.batches = -(-self.examples // config.batch_size)
         self.steps, self.step = config.epochs * self.batches, 0
+        self.given = {"loss": loss, "optimizer": optimizer, "augment": augment}
         named = loss is None
         self.plain_loss = named_loss(config.loss) if loss is None else loss
         if loss is None:
@@ -253,6 +259,36 @@ class Trainer:
 
         return shapes_of(jax.eval_shape(tree))
 
+    def functions(self) -> dict[str, str]:
+        """What a run is made of that its configuration cannot hold.
+
+        Returns:
+            The qualified names of `loss`, `optimizer` and `augment`, the version of
+            JAX, and a hash of all operations and constants of one training step.
+        """
+        names = {
+            name: CONFIGURED if given is None else _qualified(given)
+            for name, given in self.given.items()
+        }
+        return names | {"jax": jax.__version__, "step": self._step_hash()}
+
+    def _step_hash(self) -> str:
+        size = self.config.batch_size
+        inputs, labels = (
+            jax.ShapeDtypeStruct((size, *a.shape[1:]), jnp.asarray(a[:1]).dtype)
+            for a in _example(self.every[0])
+        )
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        state = jax.eval_shape(partial(start, self.recipe), self.parts[0], key)
+        at = jax.ShapeDtypeStruct((size,), jnp.int32)
+        step = partial(train_step, self.recipe)
+        jaxpr = jax.make_jaxpr(step)(state, inputs, labels, at)
+        # Functions are printed with their address, which differs between processes.
+        digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(jaxpr)).encode())
+        for constant in jaxpr.consts:
+            digest.update(np.asarray(constant).tobytes())
+        return digest.hexdigest()
+
     def load(self, leaves: Sequence[np.ndarray], step: int) -> None:
         """Goes on from what `leaves` gave."""
         now, tree = jax.tree.flatten({"states": self.states, "best": self.best})
@@ -280,6 +316,16 @@ class Trainer:
             f"{culprit(self.recipe, state, batch)}. The weights are those before it. "
             "A smaller `learning_rate`, `clip=1.0`, or another look at the data helps."
         )
+
+
+def _qualified(function: Any) -> str:
+    """The module and name of a function, or of what a record of functions holds."""
+    if isinstance(function, tuple):
+        return ", ".join(map(_qualified, function))
+    while isinstance(function, partial):
+        function = function.func
+    kind = function if hasattr(function, "__qualname__") else type(function)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def side_by_side() -> bool:

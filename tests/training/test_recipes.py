@@ -208,26 +208,39 @@ def test_decay_is_optaxs(small, name, optimizer):
     assert_same(trained(mlp(), small, full(optimizer=name, weight_decay=0.2)), want)
 
 
-def test_an_average_of_weights(small):
+def test_an_average_of_weights_is_optaxs(small):
     steps = by_hand(mlp(), small.train, [ALL] * 3, optax.sgd(0.5))
-    want = weights(mlp())
+    average = optax.ema(0.9, debias=True)
+    state = average.init(weights(mlp()))
     for step in steps:
-        want = [0.9 * a + 0.1 * b for a, b in zip(want, step, strict=True)]
+        want, state = average.update(list(step), state)
     net = mlp()
     records = list(training.fit(net, small, full(ema=0.9)))
     assert_same(weights(net), want)
     assert records[-1].loss < records[0].loss
 
 
+def test_a_slow_average_is_not_the_network_before_training(small):
+    nets = mlp(), mlp()
+    for net, ema in zip(nets, (None, 0.999), strict=True):
+        list(training.fit(net, small, full(epochs=50, learning_rate=1.0, ema=ema)))
+    before, plain, averaged = (
+        training.evaluate(net, small.train)["loss"] for net in (mlp(), *nets)
+    )
+    assert averaged < (before + plain) / 2
+
+
 def test_statistics_are_averaged_with_the_weights(small):
-    plain, averaged = normed(), normed()
-    list(training.fit(plain, small, full(epochs=1)))
-    list(training.fit(averaged, small, full(epochs=1, ema=0.75)))
-    begin = normed().stages["norm"]
+    first, second, averaged = normed(), normed(), normed()
+    list(training.fit(first, small, full(epochs=1)))
+    list(training.fit(second, small, full(epochs=2)))
+    list(training.fit(averaged, small, full(epochs=2, ema=0.75)))
     for name in ("mean", "var"):
-        want = 0.75 * np.asarray(getattr(begin, name)[...])
-        want += 0.25 * np.asarray(getattr(plain.stages["norm"], name)[...])
-        assert_close(getattr(averaged.stages["norm"], name)[...], want)
+        one, two, got = (
+            np.asarray(getattr(net.stages["norm"], name)[...])
+            for net in (first, second, averaged)
+        )
+        assert_close(got, (0.75 * one + two) / 1.75)
 
 
 @pytest.mark.parametrize("name", optim.SCHEDULES)

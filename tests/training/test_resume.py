@@ -16,6 +16,7 @@ import warnings
 
 import jax
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -311,6 +312,50 @@ def test_another_run_is_refused(tmp_path, small, as_shipped):
 
 
 @pytest.mark.full
+def scaled(scale):
+    def loss(logits, labels):
+        return scale * training.cross_entropy(logits, labels)
+
+    return loss
+
+
+def test_other_functions_are_refused(tmp_path, small):
+    def run(folder, **functions):
+        net = mlp()
+        return training.fit(
+            net, small, config(), folder=folder, resume=True, **functions
+        )
+
+    next(records := run(tmp_path / "own", loss=scaled(2.0)))
+    records.close()
+    assert next(run(tmp_path / "own", loss=scaled(2.0))).step == 10
+    with pytest.raises(ValueError, match="one training step: all names"):
+        run(tmp_path / "own", loss=scaled(3.0))
+    with pytest.raises(ValueError, match=r"loss: of the conf.* here, .*scaled.* there"):
+        run(tmp_path / "own")
+    next(records := run(tmp_path / "named"))
+    records.close()
+    with pytest.raises(ValueError, match=r"augment: .*<lambda> here, of the conf"):
+        run(tmp_path / "named", augment=lambda key, x: x)
+    with pytest.raises(ValueError, match=r"optimizer: optax.* here, of the conf"):
+        run(tmp_path / "named", optimizer=optax.adam(1e-3))
+
+
+@pytest.mark.full
+def test_a_run_in_another_process_is_the_same_run(tmp_path, small):
+    begin(tmp_path, small, until=1)
+    code = (
+        "from cnn_jax import training\n"
+        "from tests.training.networks import small_set\n"
+        "from tests.training.test_resume import config, mlp\n"
+        f"how = dict(folder={str(tmp_path)!r}, resume=True)\n"
+        "print(next(training.fit(mlp(), small_set(), config(), **how)).step)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "10", done.stderr
+
+
 def test_an_architecture_that_differs_in_shape_is_refused(tmp_path, small, as_shipped):
     from cnn_jax import nn
 

@@ -189,7 +189,8 @@ def test_a_trace_is_written_of_the_second_record(tmp_path, small):
     list(training.fit(mlp(), small, config, folder=tmp_path))
     (trace,) = tmp_path.rglob("*.xplane.pb")
     assert trace.stat().st_size > 1000
-    assert len(json.loads((tmp_path / "config.json").read_text())) == 2
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written.keys() == {"functions", "hardware", "training"}
 
 
 # The report.
@@ -219,6 +220,29 @@ def test_a_report_of_curves_and_mistakes(tmp_path, capsys):
     assert f"{wrong} of 24 votes were wrong" in out
     assert f"{training.evaluate(net, split)['loss']:.4f}" in html
     assert training.hardware() in html
+
+
+def test_a_report_states_the_loss_of_the_training(tmp_path, rng):
+    table = rng.normal(size=(8, 3)).astype(np.float32)
+    split = {"table": table, "label": np.arange(8) % 3}
+    sets = data.Dataset(split, split, tuple("abc"))
+    net = nn.Chain({"out": nn.Dense(3, 3, rngs=nnx.Rngs(0))})
+
+    def steep(logits, labels):
+        return 100 * training.cross_entropy(logits, labels)
+
+    config = training.Config(1, batch_size=4)
+    list(training.fit(net, sets, config, loss=steep, folder=tmp_path))
+    own, named = (
+        f"{training.evaluate(net, split, loss=loss)['loss']:.4f}"
+        for loss in (steep, training.cross_entropy)
+    )
+    html = training.write_report(tmp_path, net, sets).read_text()
+    assert own not in html
+    assert named not in html
+    assert "steep, was not given to the report" in html
+    html = training.write_report(tmp_path, net, sets, loss=steep).read_text()
+    assert own in html
 
 
 def test_the_worst_mistake_is_the_surest(tmp_path):

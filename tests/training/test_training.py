@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from cnn_jax import data, nn, training
-from cnn_jax.training import checkpoint, metrics, optim
+from cnn_jax.training import checkpoint, metrics, optim, trainer
 from cnn_jax.training.trainer import Trainer
 from tests.helpers import assert_close
 from tests.training.networks import by_hand, examples, mlp, normed, small_set, weights
@@ -154,7 +154,7 @@ def test_many_networks_may_be_stacked(rng, monkeypatch, tmp_path, own):
         list(training.fit(nets, small_set(), config))
 
 
-def test_many_convolutions_learn_as_each_alone(rng):
+def test_many_convolutions_learn_as_each_alone(rng, monkeypatch):
     images = rng.normal(size=(6, 5, 7, 2)).astype(np.float32)
     split = {"image": images, "label": np.arange(6) % 3}
     small = data.Dataset(split, split, ("a", "b", "c"))
@@ -167,7 +167,9 @@ def test_many_convolutions_learn_as_each_alone(rng):
 
     config = training.Config(2, batch_size=6, learning_rate=0.1, optimizer="momentum")
     nets = [make(seed) for seed in range(2)]
-    list(training.fit(nets, small, config))
+    with monkeypatch.context() as elsewhere:  # Stacked, as on any other platform.
+        elsewhere.setattr(trainer, "side_by_side", lambda: True)
+        list(training.fit(nets, small, config))
     for seed, net in enumerate(nets):
         alone = make(seed)
         list(training.fit(alone, small, config))
