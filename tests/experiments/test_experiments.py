@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from experiments import audio, convolution, digits, networks, tabular, xo
 from experiments import locality as calibration
 from experiments._shared import start
 from tests import files
+from tests.test_locality import waves
 from tests.test_mission import MAP, POOLED
 
 
@@ -194,26 +194,24 @@ def test_tables_are_the_counterexample(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.full
 def test_false_claims_and_power_are_counted(tmp_path, capsys, monkeypatch):
-    said = iter(["it does not", "order carries what a CNN can use"] * 100)
-    asked = []
-
-    def answer(x, y, *, key, **how):
-        asked.append(x.shape)
-        return SimpleNamespace(verdict=next(said), p=0.5, effect=(0.0, 0.0, 0.0))
-
-    monkeypatch.setattr(calibration.locality, "test", answer)
-    config = calibration.Config(name="t", runs=tmp_path, share=0.1)
+    """Few runs of the real test: labels at random, and digits in their own order."""
+    null = {"table, labels random": (calibration.mislabelled(calibration.table), (1,))}
+    monkeypatch.setattr(calibration, "ROWS", (300,))
+    monkeypatch.setattr(calibration, "NULL", null)
+    monkeypatch.setattr(
+        calibration, "ALTERNATIVE", {"waves": (waves, (1,))}
+    )
+    config = calibration.Config(name="t", runs=tmp_path)
     result = calibration.run(config)
-    counts = {
-        kind: [sum(found[rows].values()) for rows in calibration.ROWS]
+    claims = {
+        kind: (sum(found[300].values()), found[300][calibration.locality.CARRIES])
         for kind, found in result.verdicts.items()
     }
-    assert counts["table, columns shuffled"] == [4, 2, 1]
-    assert counts["digits"] == [1, 1, 1]
+    assert claims == {"table, labels random": (1, 0), "waves": (1, 1)}
     share, low, high = result.false_claims
-    assert 0.4 < share < 0.6
-    assert low < share < high
-    assert {shape[0] for shape in asked} == set(calibration.ROWS)
+    assert share == 0
+    assert low == 0
+    assert high == pytest.approx(0.7935, abs=1e-3)  # Wilson, 0 of 1.
     assert "Wilson" in capsys.readouterr().out
 
 
