@@ -148,6 +148,7 @@ class Keeper:
     def __init__(self, folder: Path, *, keep: int):
         self.folder, self.keep = folder.absolute(), keep
         self._manager: ocp.CheckpointManager | None = None
+        self._writing: int | None = None  # The step of the last save.
         self._lost: Exception | None = None  # Why the last could not be written.
         for path in self.folder.glob(HALF):
             warnings.warn(f"{path} is half-written and is left out.", stacklevel=4)
@@ -198,6 +199,9 @@ class Keeper:
         items["state"] = ocp.args.StandardSave(leaves)
         items["notes"] = ocp.args.JsonSave({"text": text, "sum": _digest(text)})
         self._settle()
+        if shot.step in self.steps():  # A writer that was given up has come through.
+            return
+        self._writing = shot.step
         try:
             self._opened().save(
                 shot.step,
@@ -214,8 +218,20 @@ class Keeper:
         try:
             if self._manager is not None:
                 self._manager.wait_until_finished()
+                self._check_merged()
         except Exception as error:
             self._failed(error)
+
+    def _check_merged(self) -> None:
+        """Refuses a checkpoint whose parts Orbax could not list, and so did not merge.
+
+        Orbax calls it whole all the same, but nothing can be read from it.
+        """
+        written = self.folder / str(self._writing)
+        parts = {path.parent for path in written.glob("*/ocdbt.process_*")}
+        if not all((item / "manifest.ocdbt").exists() for item in parts):
+            shutil.rmtree(written)
+            raise OSError(f"the arrays in {written} were not merged")
 
     def wait(self) -> None:
         """Waits until what was begun is written.

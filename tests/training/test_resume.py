@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import functools
 import io
+import itertools
 import json
 import os
 import random
@@ -478,6 +479,34 @@ def test_what_is_half_written_is_named(tmp_path, small):
         records = training.fit(mlp(), small, config(), folder=tmp_path, resume=True)
     assert [record.step for record in records] == [15, 20]
     assert not half.exists()
+
+
+def test_a_checkpoint_that_was_not_merged_is_no_checkpoint(
+    tmp_path, small, monkeypatch
+):
+    begin(tmp_path, small, until=1)
+    listed = os.scandir
+
+    def refuse(path=".", *args):
+        if str(path).endswith("orbax-checkpoint-tmp"):
+            raise OSError(errno.EACCES, "Permission denied", str(path))
+        return listed(path, *args)
+
+    net = mlp()
+    records = training.fit(net, small, config(), folder=tmp_path, resume=True)
+    with monkeypatch.context() as planted:
+        planted.setattr("os.scandir", refuse)
+        with pytest.warns(UserWarning, match="could not be written"):
+            list(itertools.islice(records, 2))
+        with pytest.raises(OSError, match="not merged"):
+            records.close()
+    assert steps(tmp_path) == [5]
+    other = mlp()
+    again = training.fit(other, small, config(), folder=tmp_path, resume=True)
+    assert [record.step for record in again][-1] == 20
+    whole = mlp()
+    list(training.fit(whole, small, config()))
+    same(other, whole)
 
 
 def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_over(tmp_path, small):
