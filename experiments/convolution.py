@@ -184,7 +184,7 @@ def image_kernels(page: report.Page, config: Config) -> None:
     page.section("Kernels that people chose")
     photograph = load_sample_image(config.photograph)
     colour = jnp.asarray(photograph[::2, ::2], jnp.float32) / 255
-    grey = colour @ jnp.array([[0.299], [0.587], [0.114]])
+    grey = F.rgb_to_gray(colour)
     pictures, rows = [np.asarray(colour)], []
     for name in F.IMAGE_KERNELS:
         kernel = F.image_kernel(name)

@@ -47,6 +47,7 @@ OPERATIONS = {
     "separable_conv": lambda x, w=weights: F.separable_conv(
         x, w(x, 3, 2, 1, 8), w(x, 1, 1, 8, 3), padding="same"
     ),
+    "dense": lambda x, w=weights: F.dense(x, w(x, 4, 3), w(x, 3)),
     "convolve": lambda x, w=weights: F.convolve(x, w(x, 3, 2, 4, 3), mode="same"),
     "match_feature": lambda x, w=weights: F.match_feature(x, w(x, 3, 2, 4)),
     "unfold": lambda x: F.unfold(x, (3, 2), stride=(2, 1), padding=1),

@@ -41,9 +41,11 @@ class Origin:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled examples, some to learn from and some to be tested on.
+
+    It holds arrays, so it is equal to itself alone, and can be hashed.
 
     Each split has a `label` for every example, and one more array of the same length:
     `image`, `signal` or `table`. Instead of arrays it may be a source of such examples,
@@ -133,7 +135,7 @@ def batches(
         yield batch[input_name(batch)], batch["label"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Rows:
     """Arrays, one example at a time."""
 
@@ -146,7 +148,7 @@ class _Rows:
         return {name: array[row] for name, array in self.split.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Ordered:
     """Some examples of a source, in an order."""
 

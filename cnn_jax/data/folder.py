@@ -1,6 +1,7 @@
 """A folder of pictures or sounds: one subfolder per class."""
 
 import contextlib
+import errno
 import math
 import re
 import statistics
@@ -27,8 +28,8 @@ from cnn_jax.data.splits import split_rows
 
 IN_MEMORY = 2**30  # Bytes up to which decoded files are kept in arrays.
 SIZES = (32, 64, 128)  # Of pictures, where none is asked for.
-SAMPLED = 200  # Files that are looked at to choose one.
 HIGHEST_RATE, LONGEST = 22_050, 10.0  # Of sounds, where nothing else is asked for.
+SYSTEM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO))
 WORKERS, AHEAD = 4, 64  # Threads that read, and files that are read ahead.
 IGNORED = frozenset(("thumbs.db", "desktop.ini"))
 SPLITS = {
@@ -42,9 +43,9 @@ SPLITS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Files:
-    """Files that are read when they are asked for."""
+    """Files that are read when they are asked for; equal to itself alone."""
 
     root: Path
     names: tuple[str, ...]
@@ -208,11 +209,26 @@ def _splits(
         return {split: [names[row] for row in rows] for split, rows in dealt.items()}
     if "test" not in given:
         given["test"] = given.pop("validation")
+    if group is not None:
+        _check_apart(root, given, group)
     learned = {classes[name] for name in given["train"]}
     other = sorted(set(classes.values()) - learned)
     if other:
         raise ValueError(f"{root} has no {other[0]!r} in its `train`, only elsewhere.")
     return given
+
+
+def _check_apart(root: Path, given: Mapping[str, list[str]], group: str) -> None:
+    """Refuses splits of a folder that share a group."""
+    found: dict[str, str] = {}
+    for split, names in given.items():
+        for one in sorted({_group(name, group) for name in names}):
+            if found.setdefault(one, split) != split:
+                raise ValueError(
+                    f"`group` is {group!r}, but {one!r} is in both `{found[one]}` and "
+                    f"`{split}` of {root}: move its files to one of them, or leave "
+                    "`group` out."
+                )
 
 
 def _group(name: str, group: str) -> str:
@@ -317,6 +333,7 @@ def attempts(reader: Reader, paths: Iterable[Path]) -> Iterator[np.ndarray | Exc
         try:
             return reader.read(path)
         except Exception as error:  # Pillow raises whatever its decoders do.
+            raise_if_of_the_system(error)
             return error
 
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -327,6 +344,29 @@ def attempts(reader: Reader, paths: Iterable[Path]) -> Iterator[np.ndarray | Exc
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+
+@contextlib.contextmanager
+def _skip_broken() -> Iterator[None]:
+    """Goes on past a broken file, which is named when all are read."""
+    try:
+        yield
+    except Exception as error:  # Pillow raises whatever its decoders do.
+        raise_if_of_the_system(error)
+
+
+def raise_if_of_the_system(error: Exception) -> None:
+    """Raises what is no fault of one file: too many open files, no memory, a bad disk.
+
+    Args:
+        error: What reading a file raised.
+
+    Raises:
+        OSError: If it is such an error.
+        MemoryError: If there was too little memory.
+    """
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) in SYSTEM:
+        raise error
 
 
 def reason(error: Exception) -> str:
@@ -380,8 +420,8 @@ def _chosen(
 def _pictures(paths: Sequence[Path], size: int | None) -> tuple[Reader, list[str]]:
     """Grey if all are, and of a size that most of them have."""
     sides, grey = [], True
-    for path in paths[:: max(1, len(paths) // SAMPLED)]:
-        with contextlib.suppress(Exception), opened(path) as image:
+    for path in paths:  # One late picture in colour makes them all so.
+        with _skip_broken(), opened(path) as image:
             sides.append(min(image.size))
             grey &= image.mode in ("1", "L", "LA") or image.mode.startswith("I")
     if not sides:
@@ -410,7 +450,7 @@ def _sounds(
 
     rates, lengths, several = Counter(), [], 0
     for path in paths:
-        with contextlib.suppress(Exception):
+        with _skip_broken():
             about = soundfile.info(str(path))
             rates[about.samplerate] += 1
             several += about.channels > 1

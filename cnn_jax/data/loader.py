@@ -10,13 +10,13 @@ import logging
 import math
 import os
 import re
-import shutil
 import socket
 import tempfile
 import urllib.parse
 import urllib.request
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ from cnn_jax.data.readers import Pictures, Sounds
 from cnn_jax.data.splits import split_rows
 from cnn_jax.data.table import SUFFIXES, load_table
 
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+# What a cache file that is not what was written raises; errors of the system are none.
+DAMAGED = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def load(
@@ -111,14 +112,7 @@ def _named(
 ) -> Dataset:
     """A set with a name, from its file of arrays if there is one."""
     root = _root(data_dir)
-    base = name.split("/")[0]
-    version = f"-{VERSIONS[base]}" if base in VERSIONS else ""
-    asked = {k: v for k, v in fitted.items() if v}
-    if base in VERSIONS:  # Whose pictures are brought to a size when they are read.
-        asked.pop("size", None)
-    said = "".join(f"-{k}{v}" for k, v in asked.items())
-    file = f"{re.sub('[/:]', '-', name)}{version}{said}.npz"
-    cache = root / "cnn_jax" / file
+    cache = _cache(name, root, fitted, seed)
     if cache.exists():
         try:
             return _sized(_read(cache), fitted["size"])
@@ -127,11 +121,23 @@ def _named(
                 f"{cache} is damaged ({error}) and is built again", stacklevel=3
             )
     with quiet():
-        own = base in VERSIONS
-        make = _from_own if own else _from_tfds
+        make = _from_own if name.split("/")[0] in VERSIONS else _from_tfds
         data = make(name, root, fitted, seed)
-    _write(cache, data)
+    _write(_cache(name, root, fitted, seed), data)
     return _sized(data, fitted["size"])
+
+
+def _cache(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Path:
+    """The file of a set's arrays, named after all that they depend on."""
+    asked = {option: value for option, value in fitted.items() if value}
+    base = name.split("/")[0]
+    if base in VERSIONS:  # Its pictures are brought to a size when they are read.
+        version = f"-{VERSIONS[base]}"
+        asked.pop("size", None)
+    else:  # Its splits may have to be drawn.
+        version, asked["seed"] = _tfds_version(name, root), seed
+    said = "".join(f"-{option}{value}" for option, value in asked.items())
+    return root / "cnn_jax" / f"{re.sub('[/:]', '-', name)}{version}{said}.npz"
 
 
 def _sized(data: Dataset, size: int | None) -> Dataset:
@@ -200,13 +206,17 @@ def _write(cache: Path, data: Dataset) -> None:
         arrays["notes"] = np.array(data.origin.notes, str)
     for name, split in data.splits().items():
         arrays |= {f"{name}/{field}": array for field, array in split.items()}
-    with tempfile.NamedTemporaryFile(dir=cache.parent, delete=False) as file:
-        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-    os.replace(file.name, cache)
+    written = cache.with_name(f"tmp-{os.getpid()}-{cache.name}")
+    try:
+        with open(written, "wb") as file:
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+        os.replace(written, cache)
+    finally:
+        written.unlink(missing_ok=True)
 
 
 def _from_own(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Dataset:
-    """One of the project's own sets, made anew if what was prepared cannot be read."""
+    """One of the project's own sets, made elsewhere if the prepared one is damaged."""
     base, _, config = name.partition("/")
     module = importlib.import_module(
         f"cnn_jax.data.builders.{base}.{base}_dataset_builder"
@@ -222,13 +232,18 @@ def _from_own(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Datas
         return _dataset(builder, _generated(builder), fitted, seed)
     try:
         return _made(module.Builder, root, config, fitted, seed)
-    except (
-        Exception
-    ) as error:  # array_record and TFDS have none of their own for damage.
-        folder = root / base / config
-        warnings.warn(f"{folder} is damaged ({error}) and is made again", stacklevel=3)
-        shutil.rmtree(folder, ignore_errors=True)
-        return _made(module.Builder, root, config, fitted, seed)
+    except Exception as error:  # array_record and TFDS have no kind for damage.
+        if isinstance(error, MemoryError) or (
+            isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        ):
+            raise
+        warnings.warn(
+            f"{root / base / config} is damaged ({error}) and is made again elsewhere; "
+            "it stays as it is: remove it to have it prepared anew.",
+            stacklevel=3,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            return _made(module.Builder, Path(folder), config, fitted, seed)
 
 
 def _made(
@@ -250,12 +265,16 @@ def _from_tfds(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Data
             f"in TensorFlow Datasets{'; close: ' + ', '.join(close) if close else ''}, "
             "nor is it a folder or a CSV file."
         )
+    ready = False
     try:
         builder = tfds.builder(name, data_dir=root)
-        if not builder.is_prepared():
+        ready = builder.is_prepared()
+        if not ready:
             _check_network(builder)
-        return _dataset(builder, _prepared(builder), fitted, seed)
+        sources = _prepared(builder)
     except (ImportError, OSError, NotImplementedError, AssertionError) as error:
+        if ready and isinstance(error, OSError):  # It is prepared, but not readable.
+            raise
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise FileNotFoundError(
             f"{name!r} is not prepared in {root}, nor can it be here: {reason} Where "
@@ -263,6 +282,17 @@ def _from_tfds(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Data
             f"build {name} --file_format=array_record`, and point TFDS_DATA_DIR to its "
             "folder."
         ) from error
+    return _dataset(builder, sources, fitted, seed)
+
+
+def _tfds_version(name: str, root: Path) -> str:
+    """The version of the newest prepared set of this name, to tell caches apart."""
+    folder = root / name.replace(":", "/")
+    found = [path.parent.name for path in folder.rglob("dataset_info.json")]
+    if not found:
+        return ""
+    newest = max(found, key=lambda text: [int(n) for n in re.findall(r"\d+", text)])
+    return f"-{newest}"
 
 
 def prepared(data_dir: str | Path | None = None) -> list[str]:

@@ -3,7 +3,9 @@
 import csv
 import dataclasses
 import difflib
+import io
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -176,11 +178,11 @@ def read_csv(path: str | Path) -> Rows:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is not a CSV file.")
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            text = file.read()
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a CSV file in UTF-8.") from None
-    lines = [line for line in csv.reader(text.splitlines(True), delimiter=_mark(text))]
-    lines = [line for line in lines if line]
+    lines = [line for line in _parsed(path, text) if line]
     if len(lines) < 2:
         raise ValueError(f"{path} has {len(lines)} line(s), but needs names and rows.")
     names, *rows = lines
@@ -196,9 +198,21 @@ def read_csv(path: str | Path) -> Rows:
     return Rows(columns, [[cell.strip() for cell in line] for line in rows])
 
 
+def _parsed(path: str | Path, text: str) -> list[list[str]]:
+    """The cells of each line; a cell may be long, and hold line breaks of any kind."""
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_mark(text))
+    before = csv.field_size_limit(max(len(text), 1))
+    try:
+        return list(lines)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {lines.line_num}: {error}.") from None
+    finally:
+        csv.field_size_limit(before)
+
+
 def _mark(text: str) -> str:
-    """What parts the names in the first line."""
-    first = text.partition("\n")[0]
+    """The mark between the names in the first line."""
+    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     return max(",;\t|", key=first.count)
 
 

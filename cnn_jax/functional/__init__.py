@@ -33,6 +33,7 @@ from cnn_jax.functional.convolution import conv_transpose as conv_transpose
 from cnn_jax.functional.convolution import convolve as convolve
 from cnn_jax.functional.convolution import match_feature as match_feature
 from cnn_jax.functional.convolution import separable_conv as separable_conv
+from cnn_jax.functional.dense import dense as dense
 from cnn_jax.functional.graph import graph_conv as graph_conv
 from cnn_jax.functional.image import IMAGE_KERNELS as IMAGE_KERNELS
 from cnn_jax.functional.image import gray_to_rgb as gray_to_rgb

@@ -129,8 +129,10 @@ def stft(
     if x.ndim == 0:
         raise TypeError("`x` has 0 axes, but needs at least 1, for samples.")
     n_fft = whole(n_fft, "n_fft", least=1)
-    win_length = whole(win_length or n_fft, "win_length", least=1)
-    hop_length = whole(hop_length or max(win_length // 4, 1), "hop_length", least=1)
+    win_length = n_fft if win_length is None else win_length
+    win_length = whole(win_length, "win_length", least=1)
+    hop_length = max(win_length // 4, 1) if hop_length is None else hop_length
+    hop_length = whole(hop_length, "hop_length", least=1)
     if win_length > n_fft:
         raise ValueError(
             f"`n_fft` is {n_fft}, but the window is {win_length} samples long: "

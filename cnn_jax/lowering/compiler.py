@@ -20,13 +20,14 @@ def compiler_options(backend: str | None = None) -> dict[str, str]:
     Everything is right without, and on a CPU slower. Nothing global is changed.
 
     Args:
-        backend: `"cpu"`, `"gpu"` or `"tpu"`; by default the one that JAX uses.
+        backend: `"cpu"`, `"gpu"` or `"tpu"`; by default the one that JAX uses, which
+            may also be a plugin such as `"METAL"`.
 
     Returns:
         Options by name that this version of XLA knows; none but on a CPU.
 
     Raises:
-        ValueError: If there is no such backend.
+        ValueError: If `backend` is given and unknown.
 
     Example:
         >>> fast = jax.jit(jax.nn.relu, compiler_options=compiler_options())
@@ -36,9 +37,10 @@ def compiler_options(backend: str | None = None) -> dict[str, str]:
     Source:
         The options are fields of `DebugOptions` in XLA's xla/xla.proto.
     """
-    backend = backend or jax.default_backend()
     known = ("cpu", "gpu", "cuda", "rocm", "tpu")
-    if backend not in known:
+    if backend is None:
+        backend = jax.default_backend()
+    elif backend not in known:
         raise ValueError(f"`backend` is {backend!r}, but must be one of {known}.")
     if backend != "cpu":
         return {}

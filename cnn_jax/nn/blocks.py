@@ -7,7 +7,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from cnn_jax.nn.chain import Chain, Stage
+from cnn_jax.nn.chain import Block, Chain, Stage, check_stages
 
 
 def identity(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -20,14 +20,15 @@ def identity(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return x
 
 
-class Branches(nnx.Module):
+class Branches(Block):
     """Runs several stages on the same maps, and puts theirs side by side.
 
     Args:
         branches: The stages by name, in the order of their channels.
 
     Raises:
-        ValueError: If there are none.
+        TypeError: If a stage cannot be called.
+        ValueError: If there are none, or a name is empty, has a slash or a dot.
 
     Example:
         >>> both = Branches({"same": identity, "twice": lambda x: 2 * x})
@@ -43,6 +44,7 @@ class Branches(nnx.Module):
     def __init__(self, branches: Mapping[str, Stage]):
         if not branches:
             raise ValueError("`branches` is empty, but there must be one at least.")
+        check_stages(branches)
         self.names = tuple(branches)
         self.branches = nnx.Dict(branches)
 
@@ -55,7 +57,7 @@ class Branches(nnx.Module):
         return [(name, self.branches[name]) for name in self.names]
 
 
-class Residual(nnx.Module):
+class Residual(Block):
     """Adds what a body makes of its input to the input, or to a shortcut's view of it.
 
         y = activation(body(x) + shortcut(x))
@@ -64,6 +66,9 @@ class Residual(nnx.Module):
         body: What learns the difference.
         shortcut: What brings `x` to the size of `body(x)`; by default it is that.
         activation: What follows the sum; nothing by default.
+
+    Raises:
+        ValueError: If both ways have the path `shortcut`, so that it names two stages.
 
     Example:
         >>> net = Residual(Chain({"halve": lambda x: x / 2}))
@@ -78,6 +83,11 @@ class Residual(nnx.Module):
     def __init__(
         self, body: Chain, shortcut: Stage = identity, activation: Stage = identity
     ):
+        if shortcut is not identity and "shortcut" in getattr(body, "names", ()):
+            raise ValueError(
+                "`body` has a stage 'shortcut', but that is the path of the block's "
+                "shortcut: rename the stage."
+            )
         self.body, self.shortcut, self.activation = body, shortcut, activation
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -89,7 +99,7 @@ class Residual(nnx.Module):
         return [("", self.body), ("shortcut", self.shortcut)]
 
 
-class Masked(nnx.Module):
+class Masked(Block):
     """Keeps what follows the end of a sound at 0, whatever a body makes of it.
 
         y[t] = body(x)[t] up to the last t at which any x[t] is not 0, and 0 behind it

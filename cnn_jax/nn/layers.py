@@ -263,7 +263,8 @@ class Dense(nnx.Module):
 
         out[o] = bias[o] + Σ kernel[i, o] · x[i]
 
-    Feature maps become a list on the way in, in the order height, width, channels.
+    See `functional.dense` for the errors. Feature maps become a list on the way in, in
+    the order height, width, channels.
 
     Args:
         in_features: How many values vote: the length of the last axis, or the shape of
@@ -310,11 +311,11 @@ class Dense(nnx.Module):
             raise ValueError(
                 f"`x` ends in {x.shape[-axes:]}, but this layer reads {self.in_shape}."
             )
-        batch = x.shape[:-axes]
-        out = x.reshape(*batch, self.kernel.shape[0]) @ self.kernel[...]
-        if self.bias is None:
-            return out
-        return out + jnp.broadcast_to(self.bias[...], out.shape)
+        return F.dense(
+            x.reshape(*x.shape[:-axes], self.kernel.shape[0]),
+            self.kernel[...],
+            None if self.bias is None else self.bias[...],
+        )
 
 
 class GraphConv(nnx.Module):

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cnn_jax.functional.door import Number
 from cnn_jax.functional.padding import as_pads
 from cnn_jax.lowering import Geometry, conv_p, input_gradient_p
-from cnn_jax.nn.blocks import Branches, Masked, Residual, identity
-from cnn_jax.nn.chain import Chain, Stage
+from cnn_jax.nn.blocks import identity
+from cnn_jax.nn.chain import Block, Chain, Stage
 from cnn_jax.nn.layers import ConvTranspose
 
 
@@ -88,13 +90,17 @@ class Summary:
         table = Table(box=None, pad_edge=False)
         for name in columns:
             justify = "left" if name == "stage" else "right"
-            table.add_column(name, justify=justify, no_wrap=True)
+            # On a narrow screen, text continues in the next line instead of being cut.
+            table.add_column(name, justify=justify, overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))  # A name such as "[a]" is no markup.
         return table
 
     def __str__(self) -> str:
-        console = Console(width=100)
+        columns, rows = self.table()
+        cells = zip(columns, *rows, strict=True)
+        widths = [max(map(cell_len, column)) for column in cells]
+        console = Console(width=sum(widths) + 2 * len(widths))  # 2 for the gap.
         with console.capture() as capture:
             console.print(self)
         return capture.get()
@@ -164,7 +170,7 @@ def _walk(path: str, stage: Any, x: Any, field: Field | None) -> Walked:
             more, x, field = _walk(inner, stage.stages[name], x, field)
             rows += more
         return rows, x, field
-    if isinstance(stage, Branches | Masked | Residual):
+    if isinstance(stage, Block):
         ways = [
             _walk(f"{path}/{name}".strip("/"), way, x, field)
             for name, way in stage.ways()

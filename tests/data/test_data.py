@@ -1,3 +1,6 @@
+import builtins
+import dataclasses
+import errno
 import importlib.util
 import warnings
 
@@ -90,6 +93,45 @@ def test_a_damaged_prepared_set_is_made_again(data_dir):
     records.write_bytes(records.read_bytes()[:1000])
     with pytest.warns(UserWarning, match="clean_14 is damaged .* and is made again"):
         same(data.load("xo/clean_14", data_dir=data_dir), want)
+    assert records.stat().st_size == 1000  # Nothing of the user's was removed.
+
+
+def test_an_error_of_the_system_is_no_damage(data_dir, xo, monkeypatch):
+    cache = data_dir / "cnn_jax" / "xo-1.0.0.npz"
+    whole, opened = cache.read_bytes(), builtins.open
+
+    def full(file, *args, **how):
+        if str(file) == str(cache):
+            raise OSError(errno.EMFILE, "Too many open files", str(file))
+        return opened(file, *args, **how)
+
+    monkeypatch.setattr("builtins.open", full)
+    with pytest.raises(OSError, match="Too many open files"):
+        data.load("xo", data_dir=data_dir)
+    monkeypatch.undo()
+    assert cache.read_bytes() == whole
+
+
+def test_a_cache_has_the_usual_mode_and_leaves_nothing_behind(
+    data_dir, xo, monkeypatch
+):
+    caches = data_dir / "cnn_jax"
+    usual = caches / "usual"
+    usual.touch()
+    assert (caches / "xo-1.0.0.npz").stat().st_mode == usual.stat().st_mode
+    usual.unlink()
+    monkeypatch.setattr(np, "savez", lambda file, **_: file.write(b"half") and 1 / 0)
+    before = sorted(caches.iterdir())
+    with pytest.raises(ZeroDivisionError):
+        loader._write(caches / "other.npz", xo)
+    assert sorted(caches.iterdir()) == before
+
+
+def test_data_sets_are_compared_by_identity(xo):
+    other = dataclasses.replace(xo)
+    assert xo == xo
+    assert xo != other
+    assert len({xo, other}) == 2
 
 
 def test_it_loads_where_array_record_has_no_wheel(tmp_path, monkeypatch, data_dir):
@@ -130,24 +172,22 @@ def test_what_cannot_be_fetched_says_how_to_get_it(tmp_path, monkeypatch):
         data.load("mnist", data_dir=tmp_path)
 
 
-def test_a_prepared_tfds_set_is_read(tmp_path):
+def prepare(root, counts, version="3.0.1", classes=10):
     """A set of pictures under a name that TFDS knows, prepared elsewhere."""
     import tensorflow_datasets as tfds
 
     from cnn_jax.data.builders.digits.digits_dataset_builder import _png
 
-    rng = np.random.default_rng(0)
-    counts = {"train": rng.integers(0, 17, (6, 28, 28)), "test": np.ones((2, 28, 28))}
     info = tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=(28, 28, 1), encoding_format="png"),
-            "label": tfds.features.ClassLabel(num_classes=10),
+            "label": tfds.features.ClassLabel(num_classes=classes),
         }
     )
 
     class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         name = "mnist"
-        VERSION = tfds.core.Version("3.0.1")
+        VERSION = tfds.core.Version(version)
 
         def _info(self):
             return self.dataset_info_from_configs(features=info)
@@ -157,16 +197,42 @@ def test_a_prepared_tfds_set_is_read(tmp_path):
 
         def _generate_examples(self, split):
             for i, picture in enumerate(counts[split]):
-                yield i, {"image": _png(picture), "label": i}
+                yield i, {"image": _png(picture), "label": i % classes}
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        loader._prepared(Mnist(data_dir=tmp_path))
+        loader._prepared(Mnist(data_dir=root))
+
+
+def test_a_prepared_tfds_set_is_read(rng, tmp_path):
+    counts = {"train": rng.integers(0, 17, (6, 28, 28)), "test": np.ones((2, 28, 28))}
+    prepare(tmp_path, counts)
     mnist = data.load("mnist", data_dir=tmp_path)
     assert mnist.shape == (28, 28, 1)
     order = mnist.train["label"]
     want = np.rint(counts["train"] * 255 / 16)[order][..., None]
     np.testing.assert_array_equal(mnist.train["image"], want)
+
+
+def test_a_warm_cache_knows_the_seed_of_the_splits(rng, tmp_path):
+    prepare(tmp_path, {"train": rng.integers(0, 17, (40, 28, 28))}, classes=2)
+    cold = {seed: data.load("mnist", seed=seed, data_dir=tmp_path) for seed in (0, 1)}
+    warm = {seed: data.load("mnist", seed=seed, data_dir=tmp_path) for seed in (0, 1)}
+    for seed in (0, 1):
+        same(cold[seed], warm[seed])
+    assert (cold[0].test["image"] != cold[1].test["image"]).any()
+
+
+def test_a_newer_version_is_not_taken_from_the_cache_of_an_older(rng, tmp_path):
+    counts = {"train": rng.integers(0, 17, (6, 28, 28)), "test": np.ones((2, 28, 28))}
+    prepare(tmp_path, counts)
+    older = data.load("mnist", data_dir=tmp_path)
+    prepare(tmp_path, {"train": counts["train"][:4], "test": counts["test"]}, "10.0.0")
+    (name,) = {p.name for p in (tmp_path / "cnn_jax").iterdir()}
+    assert name == "mnist-3.0.1-seed0.npz"
+    assert len(older.train["label"]) == 6
+    cache = loader._cache("mnist", tmp_path, {}, 0)
+    assert cache.name == "mnist-10.0.0-seed0.npz"
 
 
 SPLIT = {"image": np.zeros((3, 4, 5, 1)), "label": np.array([0, 1, 1])}

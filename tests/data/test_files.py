@@ -1,5 +1,7 @@
 """Folders and tables as people have them."""
 
+import csv
+import errno
 import io
 import shutil
 import struct
@@ -662,3 +664,65 @@ def prepare(root, called, version, features, examples):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loader._prepared(Builder(data_dir=root))
+
+
+def test_one_late_picture_in_colour_is_kept_in_colour(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(220):
+            flat((9, 9, 9), "L").save(tmp_path / name / f"{i:03}.png")
+    flat(RED).save(tmp_path / "a" / "001.png")  # Every other file was looked at.
+    found = data.load(tmp_path)
+    assert found.shape[-1] == 3
+
+
+def test_a_group_on_two_sides_of_a_folder_is_refused(tmp_path):
+    def put(split, label, *speakers):
+        folder = tmp_path / split / label
+        folder.mkdir(parents=True)
+        for i, speaker in enumerate(speakers):
+            flat(RED).save(folder / f"speaker-{speaker}_{label}{i}.png")
+
+    for label in ("a", "b"):
+        put("train", label, "ann", "bob", "cy")
+        put("test", label, "dan", "eve")
+    assert len(data.load(tmp_path, group="speaker").test["label"]) == 4
+    flat(RED).save(tmp_path / "test" / "b" / "speaker-bob_9.png")
+    with pytest.raises(
+        ValueError, match="'bob' is in both `t.* and `t.*move its files"
+    ):
+        data.load(tmp_path, group="speaker")
+
+
+def test_an_error_of_the_system_is_no_broken_file(tmp_path, monkeypatch):
+    root = files.digits(tmp_path / "digits", per_class=5)
+    monkeypatch.setattr(Pictures, "read", _too_many)
+    with pytest.raises(OSError, match="Too many open files"):
+        data.load(root, broken=1.0)
+
+
+def _too_many(self, path):
+    raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+
+def test_cells_may_hold_line_breaks_of_any_kind_and_be_long(tmp_path):
+    path = tmp_path / "table.csv"
+    cell = "one\x0btwo\u2028three\x85four"
+    rows = [f'{i},"{cell}\nfive",{"x" * 200_000}' for i in range(3)]
+    path.write_text("n,text,long\r\n" + "\r\n".join(rows), "utf-8", newline="")
+    before = csv.field_size_limit()
+    found = read_csv(path)
+    assert csv.field_size_limit() == before
+    assert [row[:2] for row in found.cells] == [
+        [str(i), f"{cell}\nfive"] for i in range(3)
+    ]
+    assert {len(row[2]) for row in found.cells} == {200_000}
+    path.write_text("a;b\rc\r1;2\r", "utf-8", newline="")
+    with pytest.raises(ValueError, match="1 cells in row 1, but 2 columns"):
+        read_csv(path)
+
+
+def test_files_are_compared_by_identity(tmp_path):
+    made = [folders.Files(tmp_path, ("a",), np.zeros(1), Pictures((2, 2), 1))] * 2
+    assert len(set(made)) == 1
+    assert made[0] != folders.Files(tmp_path, ("a",), np.zeros(1), made[0].reader)

@@ -181,6 +181,15 @@ X = jnp.ones((2, 100))
             lambda: F.frame(X, 128, hop_length=2),
         ),
         (ValueError, "`hop_length` is 0", lambda: F.frame(X, 4, hop_length=0)),
+        (ValueError, "`hop_length` is 0", lambda: F.stft(X, n_fft=8, hop_length=0)),
+        (ValueError, "`win_length` is 0", lambda: F.stft(X, n_fft=8, win_length=0)),
+        (
+            ValueError,
+            "`hop_length` is 0",
+            lambda: F.log_mel(X, sr=100, n_fft=64, n_mels=3, hop_length=0),
+        ),
+        (ValueError, "`hop_length` is 0", lambda: nn.Spectrogram(hop_length=0)(X)),
+        (ValueError, "`win_length` is 0", lambda: nn.Spectrogram(win_length=0)(X)),
         (
             ValueError,
             "`n_fft` is 8.*16 samples",

@@ -1,4 +1,5 @@
 import colorsys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,8 @@ from jax.experimental import sparse
 from jax.test_util import check_grads
 
 import cnn_jax.functional as F
-from cnn_jax import nn
+from cnn_jax import nn, report
+from experiments import convolution
 from tests.helpers import assert_close, compiled, draw
 
 
@@ -188,3 +190,14 @@ def test_slopes_at_kinks_are_as_stated(name, slopes):
     for place, slope in slopes.items():
         got = jax.grad(getattr(F, name))(float(place))
         np.testing.assert_allclose(got, slope, rtol=1e-6)
+
+
+def test_the_experiment_shows_the_grey_of_the_function(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        report, "pictures", lambda pictures, **_: shown.extend(pictures)
+    )
+    page = SimpleNamespace(section=print, table=print, figure=print)
+    convolution.image_kernels(page, convolution.Config())
+    colour, grey = shown[0], shown[1 + F.IMAGE_KERNELS.index("identity")]
+    assert_close(grey, F.rgb_to_gray(jnp.asarray(colour))[..., 0])

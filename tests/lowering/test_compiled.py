@@ -145,3 +145,11 @@ def test_a_train_step_lowers_for_every_platform(name):
     assert "stablehlo.convolution" in module
     if name == "pictures":
         assert "feature_group_count = 12" in module
+
+
+def test_a_backend_that_is_not_known_has_no_options(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "METAL")
+    assert cnn_jax.compiler_options() == {}
+    for wrong in ("abacus", ""):
+        with pytest.raises(ValueError, match=f"`backend` is '{wrong}'"):
+            cnn_jax.compiler_options(wrong)

@@ -128,6 +128,40 @@ def test_unknown_stages_are_refused(net, x):
         nn.Chain({"a": F.relu}, heads={"aux": ("nope", F.relu)})
 
 
+def test_a_cut_inside_a_block_is_the_value_of_that_stage(rng):
+    x, rngs = draw(rng, 3, 6, 8, 2), nnx.Rngs(0)
+    first, second = (nn.Conv(2, 2, (3, 3), padding=1, rngs=rngs) for _ in range(2))
+    body = nn.Chain({"conv1": first, "relu": F.relu, "conv2": second})
+    net = nn.Chain(
+        {
+            "stem": F.tanh,
+            "layer": nn.Chain({"0": nn.Residual(body, nn.Chain({"conv": first}))}),
+            "both": nn.Branches({"same": nn.identity, "conv": second}),
+            "round": nn.Masked(nn.Chain({"up": lambda x: x + 1})),
+        }
+    )
+    stem = jnp.tanh(x)
+    assert_close(net.run(x, upto="layer/0/conv1"), first(stem))
+    assert_close(net.run(stem, after="stem", upto="layer/0/conv2"), body(stem))
+    assert_close(net.run(x, upto="layer/0/shortcut/conv"), first(stem))
+    assert_close(net.run(x, upto="layer/0/shortcut"), first(stem))
+    assert_close(net.run(x, upto="layer/0"), body(stem) + first(stem))
+    layer = net.run(x, upto="layer")
+    assert_close(layer, net.run(x, upto="layer/0"))
+    assert_close(net.run(x, upto="both/conv"), second(layer))
+    assert_close(net.run(x, upto="round/up"), net.run(x, upto="both") + 1)
+
+
+def test_paths_in_blocks_name_one_stage(as_shipped):
+    body = nn.Chain({"shortcut": F.relu})
+    with pytest.raises(ValueError, match="`body` has a stage 'shortcut'.*rename"):
+        nn.Residual(body, F.tanh)
+    with pytest.raises(ValueError, match="'a/b'"):
+        nn.Branches({"a/b": F.relu})
+    with pytest.raises(ValueError, match="inside the block 'a'"):
+        nn.Chain({"a": nn.Residual(body)}, heads={"aux": ("a/shortcut", F.relu)})
+
+
 # Layers.
 
 
@@ -160,6 +194,18 @@ def test_dense_reads_maps_as_a_list(rng):
     )
     assert_close(layer(x), want + np.float64(layer.bias))
     assert nn.Dense(4, 5, use_bias=False, rngs=nnx.Rngs(0))(x).shape == (6, 2, 3, 5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int32"])
+def test_dense_and_conv_refuse_the_same_dtypes(as_shipped, dtype):
+    rngs, x = nnx.Rngs(0), jnp.ones((2, 5, 3), dtype)
+    layers = nn.Dense(3, 4, rngs=rngs), nn.Conv(3, 4, (1,), rngs=rngs)
+    messages = []
+    for layer in layers:
+        with pytest.raises(TypeError, match=dtype) as refusal:
+            layer(x)
+        messages.append(str(refusal.value))
+    assert messages[0] == messages[1]
 
 
 def test_dropout_silences_in_training_alone(rng):

@@ -1,8 +1,11 @@
+import io
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from rich.console import Console
 
 import cnn_jax.functional as F
 from cnn_jax import models, nn
@@ -135,6 +138,19 @@ def test_it_reads_well():
     assert "5×5×8" in text
 
 
+def test_no_name_is_cut():
+    name = "_".join(["a_stage_with_a_long_name"] * 6)
+    net = nn.Chain({name: nn.Chain({name: F.relu}), "[red]": F.tanh, "層": F.relu})
+    found = nn.summary(net, (9, 8, 3))
+    assert f"{name}/{name} relu" in str(found)
+    assert "[red] tanh" in str(found)
+    assert len({len(line) for line in str(found).splitlines() if "層" not in line}) == 1
+    narrow = Console(width=50, file=io.StringIO())
+    narrow.print(found)
+    stages = "".join(line.split(" ")[0] for line in narrow.file.getvalue().splitlines())
+    assert f"{name}/{name}" in stages
+
+
 def test_a_stage_that_does_not_fit_is_named():
     net = models.xo_net(size=28, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="stage 'votes', given 8×8×16: .*reads"):
@@ -147,3 +163,69 @@ def test_models_refuse():
     assert models.lenet5(size=40, channels=3, rngs=nnx.Rngs(0))(
         jnp.ones((2, 40, 40, 3))
     ).shape == (2, 10)
+
+
+def resnet():
+    """A residual block with a shortcut of several stages, as in ResNet-50."""
+    rngs = nnx.Rngs(0)
+    body = {"conv1": nn.Conv(2, 3, (3, 3), padding=1, rngs=rngs), "relu": F.relu}
+    body["conv2"] = nn.Conv(3, 4, (1, 1), stride=2, rngs=rngs)
+    down = nn.Chain({"conv": nn.Conv(2, 4, (1, 1), stride=2, rngs=rngs)})
+    block = nn.Residual(nn.Chain(body), down, F.relu)
+    same = nn.Residual(nn.Chain({"conv1": nn.Conv(4, 4, (1, 1), rngs=rngs)}))
+    layer = nn.Chain({"0": block, "1": same})
+    return nn.Chain({"stem": F.tanh, "layer1": layer, "mean": F.global_avg_pool})
+
+
+def googlenet():
+    """Branches that are a stage, a Chain and a residual block."""
+    rngs = nnx.Rngs(0)
+    wide = nn.Chain(
+        {"reduce": nn.Conv(2, 1, (1, 1), rngs=rngs), "pool": nn.MaxPool((3, 3), **SAME)}
+    )
+    deep = nn.Residual(nn.Chain({"conv": nn.Conv(2, 2, (1, 1), rngs=rngs)}))
+    ways = {"1x1": nn.Conv(2, 3, (1, 1), rngs=rngs), "3x3": wide, "deep": deep}
+    return nn.Chain({"relu": F.relu, "inception": nn.Branches(ways), "tanh": F.tanh})
+
+
+def sound_net():
+    """Masked rounds, of which one has branches."""
+    rngs = nnx.Rngs(0)
+    body = nn.Chain({"conv": nn.Conv(2, 3, (3, 3), padding=1, rngs=rngs), "r": F.relu})
+    ways = nn.Branches({"same": nn.identity, "tanh": F.tanh})
+    rounds = {"round1": nn.Masked(body), "pool1": nn.MaxPool((2, 2))}
+    return nn.Chain(rounds | {"round2": nn.Masked(nn.Chain({"both": ways}))})
+
+
+SAME = {"stride": 1, "padding": "same"}
+INSIDE = {
+    resnet: ("layer1/0", "layer1/0/shortcut/conv"),
+    googlenet: ("inception", "inception/deep/conv"),
+    sound_net: ("round2", "round2/both/tanh"),
+}
+
+
+@pytest.mark.parametrize("make", INSIDE)
+def test_every_printed_path_is_a_cut(make):
+    net, shape = make(), (6, 8, 2)
+    rows = nn.summary(net, shape).rows
+    assert len({row.name for row in rows}) == len(rows)
+    for row in rows:
+        cut = jax.eval_shape(
+            lambda x, at=row.name: net.run(x, upto=at), jnp.ones(shape)
+        )
+        assert cut.shape == row.volume, row.name
+
+
+@pytest.mark.parametrize("make", INSIDE)
+def test_nothing_goes_on_from_inside_a_block(make):
+    net, (block, inside) = make(), INSIDE[make]
+    x = jnp.ones((6, 8, 2))
+    for call in (lambda: net.run(x, after=inside), lambda: net.end_of(inside)):
+        with pytest.raises(ValueError, match=f"{inside}.*inside.*after '{block}'"):
+            call()
+    with pytest.raises(ValueError, match=f"`after` is '{block}', which comes behind"):
+        net.run(x, after=block, upto=inside)
+    for cut in (f"{block}/nope", f"{inside}/nope", f"{block}/", ""):
+        with pytest.raises(ValueError, match=f"no stage '{cut}'"):
+            net.run(x, upto=cut)
