@@ -23,6 +23,7 @@ from cnn_jax.data.readers import (
     Reader,
     Sounds,
     opened,
+    opened_sound,
 )
 from cnn_jax.data.splits import split_rows
 
@@ -207,10 +208,10 @@ def _splits(
         groups = None if group is None else [_group(name, group) for name in names]
         dealt = split_rows(list(classes.values()), groups=groups, seed=seed)
         return {split: [names[row] for row in rows] for split, rows in dealt.items()}
-    if "test" not in given:
-        given["test"] = given.pop("validation")
     if group is not None:
         _check_apart(root, given, group)
+    if "test" not in given:
+        given["test"] = given.pop("validation")
     learned = {classes[name] for name in given["train"]}
     other = sorted(set(classes.values()) - learned)
     if other:
@@ -233,8 +234,17 @@ def _check_apart(root: Path, given: Mapping[str, list[str]], group: str) -> None
 
 def _group(name: str, group: str) -> str:
     pattern = group if "(" in group else rf"{re.escape(group)}[-_= ]?([^-_. /]+)"
-    found = re.search(pattern, name)
-    if found is None:
+    try:
+        found = re.search(pattern, name)
+    except re.error as error:
+        raise ValueError(
+            f"`group` is {group!r}, which is no regular expression: {error}."
+        ) from None
+    if found is not None and not found.re.groups:
+        raise ValueError(
+            f"`group` is {group!r}, but must hold what it finds in parentheses."
+        )
+    if found is None or found[1] is None:
         raise ValueError(f"`group` is {group!r}, which finds nothing in {name!r}.")
     return found[1]
 
@@ -446,12 +456,9 @@ def _sounds(
     paths: Sequence[Path], rate: int | None, seconds: float | None
 ) -> tuple[Reader, list[str]]:
     """Of the most common rate, and as long as nearly all of them are."""
-    import soundfile
-
     rates, lengths, several = Counter(), [], 0
     for path in paths:
-        with _skip_broken():
-            about = soundfile.info(str(path))
+        with _skip_broken(), opened_sound(path) as about:
             rates[about.samplerate] += 1
             several += about.channels > 1
             lengths.append(about.frames / about.samplerate)

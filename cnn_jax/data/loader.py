@@ -14,9 +14,8 @@ import socket
 import tempfile
 import urllib.parse
 import urllib.request
+import uuid
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,16 @@ from cnn_jax.data.builders import VERSIONS
 from cnn_jax.data.dataset import Dataset, Origin, Split, input_name
 from cnn_jax.data.folder import load_folder, note_on_lengths, usual_seconds, usual_size
 from cnn_jax.data.readers import Pictures, Sounds
-from cnn_jax.data.splits import split_rows
+from cnn_jax.data.splits import WHOLE, check_seed, split_rows
 from cnn_jax.data.table import SUFFIXES, load_table
 
-# What a cache file that is not what was written raises; errors of the system are none.
-DAMAGED = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+NUMBER = (*WHOLE, float, np.floating)
+# What TFDS raises where it has no code, or no TensorFlow, to make or read a set.
+UNSUPPORTED = (ImportError, NotImplementedError, AssertionError)
+
+
+class DamagedError(ValueError):
+    """A cache file does not hold what was written."""
 
 
 def load(
@@ -77,18 +81,26 @@ def load(
         Its splits and the names of its classes.
 
     Raises:
+        TypeError: If the name or an option is of another type.
         ValueError: If there is no such data set, it is not one of labelled pictures,
-            sounds or rows, or an option does not belong to its kind.
+            sounds or rows, or an option is out of range or does not belong to its kind.
         FileNotFoundError: If it is neither there nor can be downloaded; the message
             says how to get it.
     """
+    _check_text("name", name, (str, Path))
     path = Path(name).expanduser()
     splits: dict[str, Any] = {"group": group, "seed": seed}
     fitted: dict[str, Any] = {"size": size, "rate": rate, "seconds": seconds}
     table: dict[str, Any] = {"label": label, "drop": drop}
     for option, value in fitted.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"`{option}` is {value}, but must be above 0.")
+        if value is not None:
+            _check_positive(option, value, whole=option != "seconds")
+    for option, value in (("label", label), ("group", group)):
+        if value is not None:
+            _check_text(option, value)
+    _check_drop(drop)
+    _check_broken(broken)
+    check_seed(seed)
     named = not str(name) or str(name).split("/")[0] in VERSIONS
     if path.is_dir() and not named:
         _only("a folder", table)
@@ -98,6 +110,35 @@ def load(
         return load_table(path, **splits, **table)
     _only("a named set", table | {"group": group})
     return _named(str(name), fitted, seed, data_dir)
+
+
+def _check_text(option: str, value: Any, kinds: type | tuple[type, ...] = str) -> None:
+    if not isinstance(value, kinds):
+        raise TypeError(f"`{option}` is {value!r}, but must be text.")
+    if not value and option != "name":
+        raise ValueError(f"`{option}` is empty; leave it out, or name one.")
+
+
+def _check_positive(option: str, value: Any, *, whole: bool) -> None:
+    kinds, said = (WHOLE, "a whole number") if whole else (NUMBER, "a number")
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise TypeError(f"`{option}` is {value!r}, but must be {said}.")
+    if not 0 < value < math.inf:
+        raise ValueError(f"`{option}` is {value}, but must be above 0 and finite.")
+
+
+def _check_drop(drop: Any) -> None:
+    if isinstance(drop, str) or not isinstance(drop, Sequence):
+        raise TypeError(f"`drop` is {drop!r}, but must be a list of columns.")
+    for column in drop:
+        _check_text("drop", column)
+
+
+def _check_broken(broken: Any) -> None:
+    if not isinstance(broken, NUMBER) or isinstance(broken, bool):
+        raise TypeError(f"`broken` is {broken!r}, but must be a number.")
+    if not 0 <= broken <= 1:
+        raise ValueError(f"`broken` is {broken}, but a share is from 0 to 1.")
 
 
 def _only(what: str, others: dict[str, Any]) -> None:
@@ -116,14 +157,14 @@ def _named(
     if cache.exists():
         try:
             return _sized(_read(cache), fitted["size"])
-        except DAMAGED as error:
+        except DamagedError as error:
             warnings.warn(
                 f"{cache} is damaged ({error}) and is built again", stacklevel=3
             )
     with quiet():
         make = _from_own if name.split("/")[0] in VERSIONS else _from_tfds
         data = make(name, root, fitted, seed)
-    _write(_cache(name, root, fitted, seed), data)
+    _write(cache, data)
     return _sized(data, fitted["size"])
 
 
@@ -132,12 +173,12 @@ def _cache(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Path:
     asked = {option: value for option, value in fitted.items() if value}
     base = name.split("/")[0]
     if base in VERSIONS:  # Its pictures are brought to a size when they are read.
-        version = f"-{VERSIONS[base]}"
+        full = f"{name}/{VERSIONS[base]}"
         asked.pop("size", None)
     else:  # Its splits may have to be drawn.
-        version, asked["seed"] = _tfds_version(name, root), seed
+        full, asked["seed"] = _full_name(name, root), seed
     said = "".join(f"-{option}{value}" for option, value in asked.items())
-    return root / "cnn_jax" / f"{re.sub('[/:]', '-', name)}{version}{said}.npz"
+    return root / "cnn_jax" / f"{re.sub('[/:]', '-', full)}{said}.npz"
 
 
 def _sized(data: Dataset, size: int | None) -> Dataset:
@@ -179,9 +220,25 @@ def quiet() -> Iterator[None]:
 
 
 def _read(cache: Path) -> Dataset:
-    """The arrays of a file; zip checks a sum over each of them."""
+    """The set in a cache file.
+
+    All bytes are read before they are parsed: an error of the system comes from reading
+    and is raised as it is, any error of parsing means damage.
+    """
+    with open(cache, "rb") as file:
+        content = io.BytesIO(file.read())
+    try:
+        return _parsed(content)
+    except MemoryError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise many kinds.
+        raise DamagedError(str(error) or repr(error)) from error
+
+
+def _parsed(content: io.BytesIO) -> Dataset:
+    """The arrays of a zip file, which holds a checksum of each."""
     splits: dict[str, Any] = {}
-    with open(cache, "rb") as file, np.load(file) as arrays:
+    with np.load(content) as arrays:
         for key in arrays.files:
             if "/" in key:
                 split, field = key.split("/")
@@ -206,7 +263,7 @@ def _write(cache: Path, data: Dataset) -> None:
         arrays["notes"] = np.array(data.origin.notes, str)
     for name, split in data.splits().items():
         arrays |= {f"{name}/{field}": array for field, array in split.items()}
-    written = cache.with_name(f"tmp-{os.getpid()}-{cache.name}")
+    written = cache.with_name(f"tmp-{uuid.uuid4().hex}-{cache.name}")
     try:
         with open(written, "wb") as file:
             np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
@@ -253,7 +310,8 @@ def _made(
     return _dataset(builder, _prepared(builder), fitted, seed)
 
 
-def _from_tfds(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Dataset:
+def _check_known(name: str) -> None:
+    """Refuses a name that TFDS does not have."""
     import tensorflow_datasets as tfds
 
     known = tfds.list_builders(with_community_datasets=False)
@@ -265,16 +323,38 @@ def _from_tfds(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Data
             f"in TensorFlow Datasets{'; close: ' + ', '.join(close) if close else ''}, "
             "nor is it a folder or a CSV file."
         )
-    ready = False
-    try:
-        builder = tfds.builder(name, data_dir=root)
-        ready = builder.is_prepared()
-        if not ready:
+
+
+def _from_tfds(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Dataset:
+    with _explained(name, root, *UNSUPPORTED):
+        builder = _builder(name, root)
+    if not builder.is_prepared():
+        with _explained(name, root, OSError, *UNSUPPORTED):
             _check_network(builder)
-        sources = _prepared(builder)
-    except (ImportError, OSError, NotImplementedError, AssertionError) as error:
-        if ready and isinstance(error, OSError):  # It is prepared, but not readable.
-            raise
+            _prepare(builder)
+    with _explained(name, root, *UNSUPPORTED):
+        sources = builder.as_data_source()
+    return _dataset(builder, sources, fitted, seed)
+
+
+def _builder(name: str, root: Path) -> Any:
+    """What TFDS makes a set with; raises ValueError if it has no such set."""
+    import tensorflow_datasets as tfds
+
+    _check_known(name)
+    try:
+        return tfds.builder(name, data_dir=root)
+    except (ValueError, tfds.core.DatasetNotFoundError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(f"there is no data set {name!r}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _explained(name: str, root: Path, *kinds: type[Exception]) -> Iterator[None]:
+    """Turns errors of these kinds into one that says how to get the set."""
+    try:
+        yield
+    except kinds as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise FileNotFoundError(
             f"{name!r} is not prepared in {root}, nor can it be here: {reason} Where "
@@ -282,17 +362,22 @@ def _from_tfds(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Data
             f"build {name} --file_format=array_record`, and point TFDS_DATA_DIR to its "
             "folder."
         ) from error
-    return _dataset(builder, sources, fitted, seed)
 
 
-def _tfds_version(name: str, root: Path) -> str:
-    """The version of the newest prepared set of this name, to tell caches apart."""
-    folder = root / name.replace(":", "/")
-    found = [path.parent.name for path in folder.rglob("dataset_info.json")]
-    if not found:
-        return ""
-    newest = max(found, key=lambda text: [int(n) for n in re.findall(r"\d+", text)])
-    return f"-{newest}"
+def _full_name(name: str, root: Path) -> str:
+    """The name with its variant and version, as in `mnist/3.0.1`.
+
+    Where TFDS cannot make the builder, for want of TensorFlow, the newest prepared
+    version counts.
+    """
+    try:
+        with quiet():
+            return _builder(name, root).info.full_name
+    except UNSUPPORTED:
+        folder = root / name.replace(":", "/")
+        found = [path.parent.name for path in folder.glob("*/dataset_info.json")]
+        newest = sorted(found, key=lambda text: [*map(int, re.findall(r"\d+", text))])
+        return "/".join([name, *newest[-1:]])
 
 
 def prepared(data_dir: str | Path | None = None) -> list[str]:
@@ -332,12 +417,16 @@ def _check_network(builder: Any) -> None:
 
 def _prepared(builder: Any) -> dict[str, Any]:
     """The examples of each split, prepared if they are not."""
+    _prepare(builder)
+    return builder.as_data_source()
+
+
+def _prepare(builder: Any) -> None:
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
-    return builder.as_data_source()
 
 
 def _generated(builder: Any) -> dict[str, Any]:

@@ -4,9 +4,10 @@ A reader is a frozen record. It is written beside the weights of a trained netwo
 that whatever comes later is read in the same way.
 """
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -125,6 +126,20 @@ def _plain(image: Any, mode: str) -> Any:
     return image.convert(mode)
 
 
+@contextlib.contextmanager
+def opened_sound(path: str | Path) -> Iterator[Any]:
+    """A sound of which only the header was read."""
+    import soundfile
+
+    with open(path, "rb") as content:  # libsndfile would hide an error of the system.
+        try:
+            file = soundfile.SoundFile(content)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(error.error_string) from error
+        with file:
+            yield file
+
+
 @dataclasses.dataclass(frozen=True)
 class Sounds:
     """Sounds of any rate, length and number of channels, as samples of one length.
@@ -172,11 +187,9 @@ class Sounds:
             ValueError: If it is a picture, has no samples, or some that are no number.
             Exception: Whatever soundfile says of what it cannot read.
         """
-        import soundfile
-
         if Path(path).suffix.lower() in PICTURES:
             raise ValueError("it is a picture, where a sound is expected")
-        with soundfile.SoundFile(str(path)) as file:
+        with opened_sound(path) as file:
             most = math.ceil(self.samples * file.samplerate / self.rate) + 1
             wave = file.read(most, dtype="float32", always_2d=True)
             return self.fit(wave, file.samplerate)

@@ -10,6 +10,7 @@ import numpy as np
 from cnn_jax.data.dataset import Dataset
 
 TEST, VALIDATION = 0.2, 0.1  # Shares of all examples.
+WHOLE = (int, np.integer)
 
 
 def split_rows(
@@ -58,6 +59,22 @@ def split_rows(
             "class must be in several groups."
         )
     return {"train": train, "validation": validation, "test": test}
+
+
+def check_seed(seed: Any) -> None:
+    """Refuses a seed that does not decide the dealing.
+
+    Args:
+        seed: A whole number from 0 to 2³² − 1.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is out of range.
+    """
+    if not isinstance(seed, WHOLE) or isinstance(seed, bool):
+        raise TypeError(f"`seed` is {seed!r}, but must be a whole number.")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"`seed` is {seed}, but must be from 0 to 2**32 - 1.")
 
 
 def with_validation(found: Dataset, *, seed: int = 0) -> Dataset:

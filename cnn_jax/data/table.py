@@ -200,8 +200,11 @@ def read_csv(path: str | Path) -> Rows:
 
 def _parsed(path: str | Path, text: str) -> list[list[str]]:
     """The cells of each line; a cell may be long, and hold line breaks of any kind."""
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_mark(text))
-    before = csv.field_size_limit(max(len(text), 1))
+    stream = io.StringIO(text, newline="")
+    # Strict: a quote that is never closed would take in all rows that follow.
+    lines = csv.reader(stream, delimiter=_mark(text), strict=True)
+    before = csv.field_size_limit()
+    csv.field_size_limit(max(before, len(text)))
     try:
         return list(lines)
     except csv.Error as error:
@@ -211,8 +214,9 @@ def _parsed(path: str | Path, text: str) -> list[list[str]]:
 
 
 def _mark(text: str) -> str:
-    """The mark between the names in the first line."""
-    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    """The mark between the names in the first line, outside of quotes."""
+    line = re.match(r'(?:"[^"]*"|[^"\r\n])*', text.lstrip("\r\n"))
+    first = re.sub('"[^"]*"', "", line[0] if line else "")
     return max(",;\t|", key=first.count)
 
 

@@ -223,16 +223,86 @@ def test_a_warm_cache_knows_the_seed_of_the_splits(rng, tmp_path):
     assert (cold[0].test["image"] != cold[1].test["image"]).any()
 
 
-def test_a_newer_version_is_not_taken_from_the_cache_of_an_older(rng, tmp_path):
+def test_each_version_has_a_cache_of_its_own(rng, tmp_path):
+    """TFDS takes the version of its code, 3.0.1, if none is asked for."""
     counts = {"train": rng.integers(0, 17, (6, 28, 28)), "test": np.ones((2, 28, 28))}
     prepare(tmp_path, counts)
-    older = data.load("mnist", data_dir=tmp_path)
     prepare(tmp_path, {"train": counts["train"][:4], "test": counts["test"]}, "10.0.0")
-    (name,) = {p.name for p in (tmp_path / "cnn_jax").iterdir()}
-    assert name == "mnist-3.0.1-seed0.npz"
-    assert len(older.train["label"]) == 6
-    cache = loader._cache("mnist", tmp_path, {}, 0)
-    assert cache.name == "mnist-10.0.0-seed0.npz"
+    usual = data.load("mnist", data_dir=tmp_path)
+    newer = data.load("mnist:10.0.0", data_dir=tmp_path)
+    assert [len(found.train["label"]) for found in (usual, newer)] == [6, 4]
+    names = sorted(path.name for path in (tmp_path / "cnn_jax").iterdir())
+    assert names == ["mnist-10.0.0-seed0.npz", "mnist-3.0.1-seed0.npz"]
+
+
+def test_each_byte_of_a_cache_may_be_damaged(tmp_path):
+    data_set = data.Dataset(train=SPLIT, test=SPLIT, classes=("a", "b"))
+    cache = tmp_path / "a.npz"
+    loader._write(cache, data_set)
+    whole = cache.read_bytes()
+    refused = 0
+    for at in range(0, len(whole), 3):
+        for bit in (1, 16, 128):
+            changed = bytes([whole[at] ^ bit])
+            cache.write_bytes(whole[:at] + changed + whole[at + 1 :])
+            try:
+                same(loader._read(cache), data_set)
+            except loader.DamagedError:
+                refused += 1
+    assert refused > len(whole) // 3  # Zip ignores some bytes, such as dates.
+
+
+def test_the_cache_of_a_variant_is_named_after_it_and_its_version(tmp_path):
+    fitted = {"size": None, "rate": None, "seconds": None}
+    (tmp_path / "imagenette" / "320px-v2" / "9.0.0").mkdir(parents=True)
+    (tmp_path / "imagenette/320px-v2/9.0.0/dataset_info.json").touch()
+    cache = loader._cache("imagenette", tmp_path, fitted, 0)
+    assert cache.name == "imagenette-full-size-v2-1.0.0-seed0.npz"
+    cache = loader._cache("mnist:3.0.1", tmp_path, fitted, 0)
+    assert cache == loader._cache("mnist", tmp_path, fitted, 0)
+
+
+def test_an_error_in_reading_a_prepared_set_keeps_its_name(rng, tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    prepare(tmp_path, {"train": rng.integers(0, 17, (9, 28, 28))})
+
+    def full(*args, **how):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(tfds, "builder", full)
+    with pytest.raises(OSError, match="Too many open files") as raised:
+        data.load("mnist", data_dir=tmp_path)
+    assert not isinstance(raised.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "name", "how"),
+    [
+        (TypeError, "`name` is None, but must be text", None, {}),
+        (
+            TypeError,
+            "`size` is 2.5, but must be a whole number",
+            "digits",
+            {"size": 2.5},
+        ),
+        (TypeError, "`rate` is '8', but must be", "digits", {"rate": "8"}),
+        (ValueError, "`seconds` is nan", "digits", {"seconds": float("nan")}),
+        (TypeError, "`seed` is None, but must be", "digits", {"seed": None}),
+        (ValueError, "`seed` is -1, but must be from 0", "digits", {"seed": -1}),
+        (TypeError, "`broken` is 'x', but must be", "digits", {"broken": "x"}),
+        (ValueError, "`broken` is 2, but a share is", "digits", {"broken": 2}),
+        (TypeError, "`drop` is 'ab', but must be a list", "a.csv", {"drop": "ab"}),
+        (ValueError, "`group` is empty", "digits", {"group": ""}),
+        (ValueError, "no data set 'mnist:x'", "mnist:x", {}),
+        (ValueError, "no data set 'mnist/foo': .*foo not found", "mnist/foo", {}),
+    ],
+)
+def test_options_of_a_wrong_kind_are_refused(
+    as_shipped, tmp_path, error, message, name, how
+):
+    with pytest.raises(error, match=message):
+        data.load(name, data_dir=tmp_path, **how)
 
 
 SPLIT = {"image": np.zeros((3, 4, 5, 1)), "label": np.array([0, 1, 1])}

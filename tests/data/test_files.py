@@ -726,3 +726,38 @@ def test_files_are_compared_by_identity(tmp_path):
     made = [folders.Files(tmp_path, ("a",), np.zeros(1), Pictures((2, 2), 1))] * 2
     assert len(set(made)) == 1
     assert made[0] != folders.Files(tmp_path, ("a",), np.zeros(1), made[0].reader)
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        ("(", r"is no regular expression: missing \)"),
+        ("(?:0)", "must hold what it finds in parentheses"),
+        ("(x)?", "which finds nothing in"),
+    ],
+)
+def test_expressions_that_find_no_group_are_refused(digits, group, message):
+    with pytest.raises(ValueError, match=message):
+        data.load(digits, group=group)
+
+
+def test_too_many_open_files_are_no_broken_sound(tmp_path, monkeypatch):
+    """libsndfile itself would say `System error`, whatever the cause."""
+    root = files.chirps(tmp_path / "s", per_class=3)
+    monkeypatch.setattr("builtins.open", lambda path, *_, **__: _too_many(None, path))
+    with pytest.raises(OSError, match="Too many open files"):
+        data.load(root, broken=1.0)
+    with pytest.raises(OSError, match="Too many open files"):
+        Sounds(8000, 100).read(root / "falls" / "speaker-0_000.wav")
+
+
+def test_a_quote_that_is_never_closed_is_refused(tmp_path):
+    path = write(tmp_path / "a.csv", "a,y", '1,"x', "2,z", "3,w")
+    with pytest.raises(ValueError, match=r"a.csv, line 4: unexpected end of data"):
+        read_csv(path)
+
+
+@pytest.mark.parametrize("names", ['"a,b";y', '"a\nb";y', "\n\na;y", '"a,b,c";"y"'])
+def test_the_mark_is_looked_for_in_the_first_line_outside_of_quotes(tmp_path, names):
+    rows = read_csv(write(tmp_path / "a.csv", names, "1;2"))
+    assert rows.cells == [["1", "2"]]

@@ -198,9 +198,7 @@ def test_false_claims_and_power_are_counted(tmp_path, capsys, monkeypatch):
     null = {"table, labels random": (calibration.mislabelled(calibration.table), (1,))}
     monkeypatch.setattr(calibration, "ROWS", (300,))
     monkeypatch.setattr(calibration, "NULL", null)
-    monkeypatch.setattr(
-        calibration, "ALTERNATIVE", {"waves": (waves, (1,))}
-    )
+    monkeypatch.setattr(calibration, "ALTERNATIVE", {"waves": (waves, (1,))})
     config = calibration.Config(name="t", runs=tmp_path)
     result = calibration.run(config)
     claims = {
