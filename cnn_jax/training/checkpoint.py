@@ -219,7 +219,7 @@ class Keeper:
             if self._manager is not None:
                 self._manager.wait_until_finished()
                 self._check_merged()
-        except Exception as error:
+        except Exception as error:  # As in `save`; the warning names it.
             self._failed(error)
 
     def _check_merged(self) -> None:

@@ -15,6 +15,7 @@ from cnn_jax.data import Source, Split, as_float, input_name
 from cnn_jax.data.dataset import batches, length
 from cnn_jax.lowering import compiler_options
 from cnn_jax.nn import Chain
+from cnn_jax.training.feed import filled
 from cnn_jax.training.losses import cross_entropy
 from cnn_jax.training.metrics import Loss, Sums, divide, sums
 
@@ -47,11 +48,6 @@ def _evaluated(net: Chain) -> tuple[nnx.GraphDef, nnx.State]:
     return nnx.split(nnx.view(net, raise_if_not_found=False, **modes))
 
 
-def _filled(array: np.ndarray, size: int) -> np.ndarray:
-    """A batch of `size` rows, so that one compilation serves every batch."""
-    return np.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
-
-
 def predict(net: Chain, inputs: np.ndarray, *, batch_size: int = 512) -> np.ndarray:
     """The logits of a network for every input, in evaluation mode.
 
@@ -76,7 +72,7 @@ def predict(net: Chain, inputs: np.ndarray, *, batch_size: int = 512) -> np.ndar
     found = []
     for start in range(0, len(inputs), batch_size):
         batch = inputs[start : start + batch_size]
-        logits = _compiled()(graph, state, jnp.asarray(_filled(batch, batch_size)))
+        logits = _compiled()(graph, state, jnp.asarray(filled(batch, batch_size)))
         found.append(np.asarray(logits)[: len(batch)])
     return np.concatenate(found)
 
@@ -112,7 +108,7 @@ def evaluate(
     graph, state = _evaluated(net)
     found = []
     for inputs, labels in _pairs(split, size):
-        x, y = (jnp.asarray(_filled(array, size)) for array in (inputs, labels))
+        x, y = (jnp.asarray(filled(array, size)) for array in (inputs, labels))
         number = jnp.int32(len(labels))
         found.append(_compiled_sums()(graph, loss, state, x, y, number))
     total = Counter()

@@ -85,7 +85,7 @@ class Streamed:
         order = np.where(self._order[: len(rows)] < 0, ~rows, rows)
         begin = jnp.int32(self._step)
         self._order, self._step = self._order[len(rows) :], self._step + count
-        x, y, order = (_filled(array, size) for array in (inputs, labels, order))
+        x, y, order = (filled(array, size) for array in (inputs, labels, order))
         return Chunk(jnp.asarray(x), jnp.asarray(y), jnp.asarray(order), begin)
 
     def read(self, rows: np.ndarray) -> tuple[Array, Array]:
@@ -94,7 +94,8 @@ class Streamed:
         return jnp.asarray(inputs), jnp.asarray(labels)
 
 
-def _filled(array: np.ndarray, size: int) -> np.ndarray:
+def filled(array: np.ndarray, size: int) -> np.ndarray:
+    """An array with `size` rows, the last of them zeros: one shape, one compilation."""
     return np.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
