@@ -25,7 +25,7 @@ from cnn_jax.data.augment import AugmentName
 from cnn_jax.data.dataset import length
 from cnn_jax.data.folder import reason, shown
 from cnn_jax.data.loader import prepared
-from cnn_jax.data.readers import PICTURES, SOUNDS, from_fields
+from cnn_jax.data.readers import AUDIO_SUFFIXES, IMAGE_SUFFIXES, from_fields
 from cnn_jax.data.splits import with_validation
 from cnn_jax.data.table import SUFFIXES, columns_of
 
@@ -193,7 +193,7 @@ class Predict:
 
     Args:
         run: The folder of the run.
-        files: Pictures, sounds or CSV files; a folder stands for all files below it.
+        files: Images, sounds or CSV files; a folder stands for all files below it.
         format: What is printed: a table for people, or JSON or CSV for programs.
     """
 
@@ -336,8 +336,8 @@ class Datasets:
         print(f"prepared by TensorFlow Datasets: {', '.join(found) or 'none'}")
         print("any other of tensorflow.org/datasets: downloaded, if there is a network")
         print("your own: a folder with one subfolder per class of")
-        print(f"  pictures  {' '.join(sorted(PICTURES))}")
-        print(f"  sounds    {' '.join(sorted(SOUNDS))}")
+        print(f"  pictures  {' '.join(sorted(IMAGE_SUFFIXES))}")
+        print(f"  sounds    {' '.join(sorted(AUDIO_SUFFIXES))}")
         print("or a table, .csv or .tsv, with a column for the class (--label)")
         return 0
 
@@ -500,8 +500,8 @@ def show_test(page: report.Page, net: trained.Trained, split: Any) -> None:
         split: Labelled examples.
     """
     inputs, labels = split[net.reader.kind], split["label"]
-    votes = training.predict(net.net, inputs)
-    right = votes.argmax(axis=-1) == labels
+    logits = training.predict(net.net, inputs)
+    right = logits.argmax(axis=-1) == labels
     rows = []
     for i, name in enumerate(net.about.classes):
         of = right[labels == i]
@@ -525,7 +525,7 @@ def _fit(
     records = training.fit(net, found, config, folder=folder, resume=True)
     try:
         with contextlib.closing(records):
-            list(training.watch(records, console=page.console))
+            list(training.progress_bar(records, console=page.console))
     except (KeyboardInterrupt, SystemExit):
         page.text(
             f"Stopped. `cnn-jax resume {folder}` goes on, and `cnn-jax evaluate "
@@ -549,7 +549,7 @@ def _expanded(files: Sequence[Path]) -> list[Path]:
 
 @dataclasses.dataclass
 class _Out:
-    """Prints votes as they come."""
+    """Prints logits as they come."""
 
     format: Format
     classes: tuple[str, ...]

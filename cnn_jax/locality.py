@@ -600,9 +600,9 @@ def _learned(arm: Arm, splits: Splits, job: _Jobs) -> tuple[Array, Array]:
         params, state = carry
 
         def loss(params: Any) -> Array:
-            votes = nnx.merge(graph, params)(x[rows])
+            logits = nnx.merge(graph, params)(x[rows])
             return optax.softmax_cross_entropy_with_integer_labels(
-                votes, y[rows]
+                logits, y[rows]
             ).mean()
 
         updates, state = optimizer.update(jax.grad(loss)(params), state, params)
@@ -610,10 +610,10 @@ def _learned(arm: Arm, splits: Splits, job: _Jobs) -> tuple[Array, Array]:
 
     begin = params, optimizer.init(params)
     (params, _), _ = jax.lax.scan(step, begin, rows)
-    votes = jax.nn.softmax(nnx.merge(graph, params)(unseen))
+    logits = jax.nn.softmax(nnx.merge(graph, params)(unseen))
     wanted = jax.nn.one_hot(truth, arm.classes)
-    right = (votes.argmax(axis=-1) == truth).mean()
-    return right, ((votes - wanted) ** 2).sum(axis=-1).mean()
+    right = (logits.argmax(axis=-1) == truth).mean()
+    return right, ((logits - wanted) ** 2).sum(axis=-1).mean()
 
 
 def _batches(key: Array, rows: int) -> Array:

@@ -26,7 +26,7 @@ from cnn_jax.data.folder import (
     load_folder,
     read_split,
 )
-from cnn_jax.data.readers import Reader, Sounds, from_fields, to_fields
+from cnn_jax.data.readers import AudioReader, Reader, from_fields, to_fields
 from cnn_jax.data.splits import with_validation
 from cnn_jax.data.table import SUFFIXES as TABLES
 from cnn_jax.data.table import Table, labels_of, load_table, read_csv
@@ -45,7 +45,7 @@ class About:
         data: A folder, a CSV file or a named set.
         model: One of `models.MODELS`.
         options: What it was made with.
-        classes: The names that it votes for.
+        classes: The names that it logits for.
         reader: How a file becomes an input; see `data.readers.to_fields`.
         label: The column that was learned, of a table.
         seed: Of the splits, the weights and the training.
@@ -85,10 +85,10 @@ class Trained:
     def predict(
         self, files: Sequence[str | Path]
     ) -> Iterator[tuple[str, np.ndarray | Exception]]:
-        """Reads files and votes on them; what cannot be read does not stop it.
+        """Reads files and logits on them; what cannot be read does not stop it.
 
         Args:
-            files: Pictures or sounds; or CSV files, each row of which is voted on. Only
+            files: Images or sounds; or CSV files, each row of which is voted on. Only
                 some of them are in memory at a time.
 
         Yields:
@@ -101,9 +101,9 @@ class Trained:
             each = itertools.chain.from_iterable(itertools.starmap(_rows, each))
         while chunk := list(itertools.islice(each, BATCH)):
             good = [x for _, x in chunk if not isinstance(x, Exception)]
-            votes = iter(self._votes(good))
+            logits = iter(self._votes(good))
             for name, x in chunk:
-                yield name, x if isinstance(x, Exception) else next(votes)
+                yield name, x if isinstance(x, Exception) else next(logits)
 
     def _votes(self, good: Sequence[np.ndarray]) -> np.ndarray:
         """Probabilities, from a batch that is filled up."""
@@ -111,8 +111,8 @@ class Trained:
             return np.zeros((0, len(self.about.classes)))
         batch = np.zeros((BATCH, *self.reader.shape), good[0].dtype)
         batch[: len(good)] = good
-        votes = training.predict(self.net, batch, batch_size=BATCH)[: len(good)]
-        return np.asarray(jax.nn.softmax(votes))
+        logits = training.predict(self.net, batch, batch_size=BATCH)[: len(good)]
+        return np.asarray(jax.nn.softmax(logits))
 
     def examples(self, name: str | Path | None = None) -> Split:
         """Labelled examples to be tested on.
@@ -270,7 +270,7 @@ def data_of(folder: str | Path) -> Dataset:
 
 def _named(about: About, reader: Reader, name: str | None = None) -> Dataset:
     """A set with a name, as the reader has it."""
-    if isinstance(reader, Sounds):
+    if isinstance(reader, AudioReader):
         fitted: Any = {"rate": reader.rate, "seconds": reader.samples / reader.rate}
     else:
         fitted = {"size": reader.shape[0]}
@@ -288,7 +288,7 @@ def model_for(found: Dataset) -> tuple[str, str]:
         One of `models.MODELS`, and why.
     """
     if len(found.shape) == 1:
-        if isinstance(_reader(found), Sounds):
+        if isinstance(_reader(found), AudioReader):
             return "sound_net", "for sounds: a log-mel spectrogram and convolutions"
         return "mlp", "for tables, whose columns have no order to convolve over"
     side, channels = min(found.shape[:2]), found.shape[-1]
@@ -316,9 +316,9 @@ def options_for(model: str, found: Dataset) -> dict[str, Any]:
     if model == "mlp":
         return options | {"shape": list(found.shape)}
     reader, sounds = _reader(found), len(models.made_for(model)) == 1
-    if sounds != isinstance(reader, Sounds) or len(found.shape) != 3 - 2 * sounds:
+    if sounds != isinstance(reader, AudioReader) or len(found.shape) != 3 - 2 * sounds:
         what = {3: "pictures"}.get(len(found.shape), "rows of a table")
-        what = "sounds" if isinstance(reader, Sounds) else what
+        what = "sounds" if isinstance(reader, AudioReader) else what
         reads = "sounds" if sounds else "pictures"
         suits = model_for(found)[0]
         raise ValueError(

@@ -33,7 +33,7 @@ from rich.progress import track
 from cnn_jax import data, nn, report, training
 from cnn_jax.data.dataset import batches, length
 from cnn_jax.models import mlp, sound_net
-from cnn_jax.training.story import mistakes
+from cnn_jax.training.run_report import mistakes
 from experiments._shared import compiled, footer, start
 
 LEVELS = {"clean": np.inf, "20 dB": 20.0, "10 dB": 10.0, "0 dB": 0.0}
@@ -431,7 +431,7 @@ def from_signal_to_picture(page: report.Page, view: nn.Chain, sounds: Sounds) ->
     page.figure(figure, "The same chunk, band by band: a column of the picture.")
     ends = [chunks * part // 5 for part in range(1, 6)]
     steps = [np.where(np.arange(chunks) < end, picture, picture.min()) for end in ends]
-    figure = report.pictures(
+    figure = report.images(
         [step[::-1] for step in steps],
         titles=[f"{end} columns" for end in ends],
         columns=len(ends),
@@ -488,7 +488,7 @@ def looked_at(
         shown += [*(row[0] for row in some), *gap, *(row[1] for row in some), *gap]
         titles += [*words[first : first + len(some)], *[""] * (10 - len(some))]
     page.figure(
-        report.pictures(shown, titles=titles, columns=5),
+        report.images(shown, titles=titles, columns=5),
         "Above, a sound that was not learned; below, the gradient: how much its vote "
         "changes when a place of the spectrogram gets louder or softer; a mean over "
         "the networks.",

@@ -200,7 +200,7 @@ def image_kernels(page: report.Page, config: Config) -> None:
         rows.append([name, taps + (" /16" if name == "blur" else ""), f"{sums:g}"])
     page.table(["kernel", "taps, row by row", "sum"], rows)
     page.figure(
-        report.pictures(pictures, titles=["photograph", *F.IMAGE_KERNELS], columns=3),
+        report.images(pictures, titles=["photograph", *F.IMAGE_KERNELS], columns=3),
         f"{config.photograph} of scikit-learn, {photograph.shape[0]} × "
         f"{photograph.shape[1]} pixels with values from {photograph.min()} to "
         f"{photograph.max()}, at half size. Answers to change are shown by size.",

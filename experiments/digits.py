@@ -27,7 +27,7 @@ from sklearn.svm import SVC
 import cnn_jax.functional as F
 from cnn_jax import data, nn, report, training
 from cnn_jax.models import lenet5
-from cnn_jax.training.story import learning, mistakes
+from cnn_jax.training.run_report import learning, mistakes
 from experiments._shared import footer, start
 
 SIZE = 32  # What LeNet-5 was made for.
@@ -47,7 +47,7 @@ class Config:
             default.
         seeds: Networks; on `digits` each has its own split.
         epochs: How often they see every picture.
-        batch_size: Pictures per step.
+        batch_size: Images per step.
         learning_rate: The peak of a one-cycle schedule.
         seed: Of everything.
     """
@@ -156,7 +156,7 @@ def train(
     )
     data_of_each = splits if config.data == "digits" else splits[0]
     records = training.fit(nets, data_of_each, how, folder=folder.folder)
-    shown = training.watch(
+    shown = training.progress_bar(
         records, name=f"{config.seeds} networks", console=page.console
     )
     learning(page, list(shown))

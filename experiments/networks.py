@@ -201,7 +201,7 @@ def _train(
         seed=config.seed,
     )
     records = training.fit(nets, splits, how)
-    return list(training.watch(records, name=kind, console=page.console)), nets
+    return list(training.progress_bar(records, name=kind, console=page.console)), nets
 
 
 def _errors(

@@ -42,7 +42,7 @@ from PIL import Image
 import cnn_jax
 import cnn_jax.functional as F
 from cnn_jax import data, models, report, trained, training
-from cnn_jax.data.readers import Pictures, to_fields
+from cnn_jax.data.readers import ImageReader, to_fields
 from cnn_jax.training.trainer import Trainer
 from experiments._rivals import (
     NETS,
@@ -566,7 +566,7 @@ def _epoch_of_steps(net: Any, examples: data.Dataset, config: training.Config):
 def files(config: Config, page: report.Page) -> dict[str, Times]:
     """Votes on photographs in files, beside a plain loop that reads them."""
     page.section("Votes on files")
-    count, reader = 500 if config.quick else 5000, Pictures((32, 32), 3)
+    count, reader = 500 if config.quick else 5000, ImageReader((32, 32), 3)
     net = models.build("resnet20", classes=10, rngs=nnx.Rngs(0))
     about = trained.About("", "resnet20", {}, tuple("0123456789"), to_fields(reader))
     asked = trained.Trained(Path(), about, net, reader)
@@ -678,7 +678,7 @@ def _child(config: Config) -> Result:
 
 
 def on_a_gpu(config: Config, page: report.Page) -> dict[str, Times]:
-    """Pictures per second in bfloat16, against the roof and PyTorch on the card."""
+    """Images per second in bfloat16, against the roof and PyTorch on the card."""
     page.section("On a GPU")
     found, rows = {}, []
     for name, (net, roof, steps) in gpu_nets().items():

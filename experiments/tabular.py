@@ -2,7 +2,7 @@
 
     python -m experiments.tabular
 
-Pictures (digits, X's and O's) and tables (all that scikit-learn ships for telling
+Images (digits, X's and O's) and tables (all that scikit-learn ships for telling
 classes apart) go to the same small CNN as they are, and with their columns, rows or
 pixels in another order, the same for all examples and a new one per seed; beside it go
 a network without convolutions, logistic regression and boosted trees. Each method
@@ -135,7 +135,7 @@ def shares_of(shares: dict[str, Shares]) -> dict[str, Any]:
 
 
 def examples(name: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (rows, height, width, 1), or a table (rows, columns), and classes."""
+    """Images (rows, height, width, 1), or a table (rows, columns), and classes."""
     if name == "digits":
         digits: Any = datasets.load_digits()
         return digits.images[..., None], digits.target

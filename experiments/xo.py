@@ -256,7 +256,11 @@ def whole_images(
         seed=config.seed,
     )
     records = training.fit(nets, xo, how)
-    list(training.watch(records, name=f"{config.seeds} networks", console=page.console))
+    list(
+        training.progress_bar(
+            records, name=f"{config.seeds} networks", console=page.console
+        )
+    )
     right = _right_answers(config, xo, nets)
     return right, _compare(page, config, right)
 
@@ -296,7 +300,7 @@ def _right_answers(
 def _unseen(
     config: Config, seed: int, kinds: tuple[str, ...], strength: float
 ) -> dict[str, np.ndarray]:
-    """Pictures that nobody has learnt from, the same for every method."""
+    """Images that nobody has learnt from, the same for every method."""
     count = config.pictures if len(kinds) > 1 else config.pictures // 5
     which = sum(2 ** data.XO_KINDS.index(kind) for kind in kinds)
     rng = np.random.default_rng((config.seed, seed, which, round(1000 * strength)))
@@ -382,7 +386,9 @@ def one_network(
         seed=config.seed,
     )
     learning = training.fit(net, xo, how, folder=folder.folder)
-    records = list(training.watch(learning, name="one network", console=page.console))
+    records = list(
+        training.progress_bar(learning, name="one network", console=page.console)
+    )
     page.table(
         ["epoch", "step", "loss", "wrong"],
         [
@@ -424,7 +430,7 @@ def learned_features(page: report.Page, net: nn.Chain) -> None:
     )
     most = float(np.abs(first).max())
     page.figure(
-        report.pictures(
+        report.images(
             [first[..., 0, i] for i in range(first.shape[-1])], limits=(-most, most)
         ),
         "The features of the first layer; black is negative, white positive.",
@@ -434,7 +440,7 @@ def learned_features(page: report.Page, net: nn.Chain) -> None:
     rows = [np.pad(part, gap, constant_values=np.nan) for part in stacked]
     mosaic = np.concatenate([row.reshape(row.shape[0], -1) for row in rows])
     page.figure(
-        report.pictures([mosaic], columns=1),
+        report.images([mosaic], columns=1),
         "The second layer: a column per feature, a row per map that it reads.",
     )
     page.table(
@@ -476,7 +482,7 @@ def journey(page: report.Page, net: nn.Chain, images: np.ndarray) -> None:
             rows.append([letter, name, volume, *ends])
     for letter, pictures in zip(letters, shown, strict=True):
         page.figure(
-            report.pictures(pictures, titles=[letter, *titles[1:]], columns=5),
+            report.images(pictures, titles=[letter, *titles[1:]], columns=5),
             f"{letter} filtered, rectified and pooled, twice; four of the maps after "
             "each step.",
         )

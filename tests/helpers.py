@@ -17,8 +17,8 @@ def relative(got, want):
     return np.abs(got - want).max() / max(np.abs(want).max(), 1e-30)
 
 
-def assert_close(got, want, most=1e-5):
-    assert relative(got, want) < most, relative(got, want)
+def assert_close(got, want, tolerance=1e-5):
+    assert relative(got, want) < tolerance, relative(got, want)
 
 
 def compiled(function):

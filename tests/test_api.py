@@ -5,11 +5,11 @@ import pytest
 import cnn_jax
 from cnn_jax import data, functional, lowering, models, nn, report, training
 
-FLOORS = (data, functional, lowering, models, nn, report, training)
+LAYERS = (data, functional, lowering, models, nn, report, training)
 
 
-def public(floor):
-    for name, thing in vars(floor).items():
+def public(layer):
+    for name, thing in vars(layer).items():
         if not name.startswith("_") and getattr(thing, "__module__", "").startswith(
             "cnn"
         ):
@@ -17,14 +17,14 @@ def public(floor):
 
 
 FUNCTIONS = [
-    pytest.param(thing, id=f"{floor.__name__}.{name}")
-    for floor in (functional, nn, models, data)
-    for name, thing in public(floor)
+    pytest.param(thing, id=f"{layer.__name__}.{name}")
+    for layer in (functional, nn, models, data)
+    for name, thing in public(layer)
     if inspect.isfunction(thing)
 ]
 
 
-def test_floors_are_found_by_name():
+def test_layers_are_found_by_name():
     assert [getattr(cnn_jax, name) for name in cnn_jax.__all__]
     assert set(cnn_jax.__all__) <= set(dir(cnn_jax))
     with pytest.raises(AttributeError, match="cellar"):
@@ -50,9 +50,9 @@ def test_docstrings_have_an_example_and_a_source(function):
         assert f"{name}:" in text
 
 
-@pytest.mark.parametrize("floor", FLOORS, ids=lambda floor: floor.__name__)
-def test_everything_public_says_what_it_is(floor):
-    silent = [name for name, thing in public(floor) if not inspect.getdoc(thing)]
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)
+def test_everything_public_says_what_it_is(layer):
+    silent = [name for name, thing in public(layer) if not inspect.getdoc(thing)]
     assert silent == []
 
 

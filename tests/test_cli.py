@@ -14,7 +14,7 @@ import pytest
 
 from cnn_jax import cli, locality, models, trained, training
 from cnn_jax.data.builders import VERSIONS
-from cnn_jax.data.readers import Pictures
+from cnn_jax.data.readers import ImageReader
 from tests import files
 
 
@@ -158,7 +158,7 @@ def test_only_some_files_are_held_at_a_time(run, monkeypatch):
         read.append(path)
         return np.zeros(reader.shape, np.uint8)
 
-    monkeypatch.setattr(Pictures, "read", blank)
+    monkeypatch.setattr(ImageReader, "read", blank)
     names = [f"{i}.png" for i in range(1000)]
     for told, _ in enumerate(trained.load(run).predict(names), 1):
         most = max(most, len(read) - told)

@@ -1,6 +1,6 @@
-"""Pictures made from pictures, as good to learn from; on the device, from a key.
+"""Images made from pictures, as good to learn from; on the device, from a key.
 
-Pictures are floats, `(batch, height, width, channels)`, and those of sounds have a row
+Images are floats, `(batch, height, width, channels)`, and those of sounds have a row
 per frequency band and a column per time chunk. Each has a chance of its own.
 """
 
@@ -30,7 +30,7 @@ def random_crop(
 
     Args:
         key: Where the chance comes from.
-        images: Pictures.
+        images: Images.
         padding: Pixels on each side, and so the longest shift.
 
     Returns:
@@ -62,7 +62,7 @@ def random_flip(
 
     Args:
         key: Where the chance comes from.
-        images: Pictures.
+        images: Images.
 
     Returns:
         As many pictures of the same size.
@@ -95,7 +95,7 @@ def random_affine(
 
     Args:
         key: Where the chance comes from.
-        images: Pictures.
+        images: Images.
         shift: t is uniform within ± this share of the height and of the width.
         scale: s is uniform within 1 ± this.
         rotation: a is uniform within ± this many degrees.
@@ -146,7 +146,7 @@ def random_elastic(
 
     Args:
         key: Where the chance comes from.
-        images: Pictures.
+        images: Images.
         strength: The standard deviation of a displacement, as a share of the size.
         smoothness: That of the Gaussian, as a share of the size.
 
@@ -199,7 +199,7 @@ def cutout(
 
     Args:
         key: Where the chance comes from.
-        images: Pictures.
+        images: Images.
         size: The side of the square, as a share of the picture's shorter side.
 
     Returns:
@@ -229,14 +229,14 @@ def time_mask(
     key: Key[Array, ""],
     spectrograms: Float[Array, "batch bands time channels"],
     *,
-    most: float = 0.2,
+    max_fraction: float = 0.2,
 ) -> Float[Array, "batch bands time channels"]:
     """Covers a stretch of time with the mean of the spectrogram.
 
     Args:
         key: Where the chance comes from.
         spectrograms: Sound as pictures.
-        most: The longest stretch, as a share of the whole; each is uniform below it.
+        max_fraction: The longest masked span, as a fraction of all frames.
 
     Returns:
         As many spectrograms of the same size.
@@ -248,21 +248,21 @@ def time_mask(
     Source:
         Park et al., "SpecAugment", 2019, arXiv:1904.08779, section 2.
     """
-    return _mask(key, spectrograms, 2, most)
+    return _mask(key, spectrograms, 2, max_fraction)
 
 
 def frequency_mask(
     key: Key[Array, ""],
     spectrograms: Float[Array, "batch bands time channels"],
     *,
-    most: float = 0.2,
+    max_fraction: float = 0.2,
 ) -> Float[Array, "batch bands time channels"]:
     """Covers some neighbouring bands with the mean of the spectrogram.
 
     Args:
         key: Where the chance comes from.
         spectrograms: Sound as pictures.
-        most: The most bands, as a share of all; each is uniform below it.
+        max_fraction: The largest number of masked bands, as a fraction of all bands.
 
     Returns:
         As many spectrograms of the same size.
@@ -274,13 +274,13 @@ def frequency_mask(
     Source:
         Park et al., "SpecAugment", 2019, arXiv:1904.08779, section 2.
     """
-    return _mask(key, spectrograms, 1, most)
+    return _mask(key, spectrograms, 1, max_fraction)
 
 
-def _mask(key: Array, x: Array, axis: int, most: float) -> Array:
+def _mask(key: Array, x: Array, axis: int, max_fraction: float) -> Array:
     places, batch = x.shape[axis], len(x)
     keys = jax.random.split(key)
-    lengths = jax.random.randint(keys[0], (batch,), 0, round(most * places) + 1)
+    lengths = jax.random.randint(keys[0], (batch,), 0, round(max_fraction * places) + 1)
     first = jax.random.randint(keys[1], (batch,), 0, places - lengths + 1)
     shape = [batch, 1, 1, 1]
     shape[axis] = places

@@ -165,7 +165,7 @@ class _Ordered:
 def as_float(x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
     """Makes bytes, 0 to 255, floats from −1 (black) to 1 (white); all else stays.
 
-    Pictures are kept as bytes, and become floats where a network is trained, asked or
+    Images are kept as bytes, and become floats where a network is trained, asked or
     tested.
 
     Example:

@@ -17,13 +17,13 @@ import numpy as np
 
 from cnn_jax.data.dataset import Dataset, Origin, Split
 from cnn_jax.data.readers import (
-    PICTURES,
-    SOUNDS,
-    Pictures,
+    AUDIO_SUFFIXES,
+    IMAGE_SUFFIXES,
+    AudioReader,
+    ImageReader,
     Reader,
-    Sounds,
-    opened,
-    opened_sound,
+    open_audio,
+    open_image,
 )
 from cnn_jax.data.splits import split_rows
 
@@ -97,7 +97,7 @@ def load_folder(
         splits: Which files are in which split, where it is known.
 
     Returns:
-        Pictures as bytes, or sounds as samples, with classes in alphabetical order.
+        Images as bytes, or sounds as samples, with classes in alphabetical order.
 
     Raises:
         ValueError: If there is no such layout, or too much is broken.
@@ -141,13 +141,13 @@ def list_files(root: Path) -> dict[str, str]:
     for parent in [root / part for part in _parts(root)] or [root]:
         found |= _listed(root, parent)
     suffixes = Counter(Path(name).suffix.lower() for name in found)
-    pictures = sum(suffixes[suffix] for suffix in PICTURES)
-    sounds = sum(suffixes[suffix] for suffix in SOUNDS)
+    pictures = sum(suffixes[suffix] for suffix in IMAGE_SUFFIXES)
+    sounds = sum(suffixes[suffix] for suffix in AUDIO_SUFFIXES)
     if bool(pictures) == bool(sounds):
         raise ValueError(
             f"{root} has {pictures} picture(s) and {sounds} sound(s) by their suffixes "
             f"({', '.join(sorted(suffixes))}), but files of one kind are expected: "
-            f"{' '.join(sorted(PICTURES))} or {' '.join(sorted(SOUNDS))}."
+            f"{' '.join(sorted(IMAGE_SUFFIXES))} or {' '.join(sorted(AUDIO_SUFFIXES))}."
         )
     return found
 
@@ -421,7 +421,7 @@ def _chosen(
     seconds: float | None,
 ) -> tuple[Reader, list[str]]:
     """How to read files, from what they are."""
-    sounds = sum(Path(name).suffix.lower() in SOUNDS for name in names)
+    sounds = sum(Path(name).suffix.lower() in AUDIO_SUFFIXES for name in names)
     if sounds:
         return _sounds([root / name for name in names], rate, seconds)
     return _pictures([root / name for name in names], size)
@@ -431,14 +431,14 @@ def _pictures(paths: Sequence[Path], size: int | None) -> tuple[Reader, list[str
     """Grey if all are, and of a size that most of them have."""
     sides, grey = [], True
     for path in paths:  # One late picture in colour makes them all so.
-        with _skip_broken(), opened(path) as image:
+        with _skip_broken(), open_image(path) as image:
             sides.append(min(image.size))
             grey &= image.mode in ("1", "L", "LA") or image.mode.startswith("I")
     if not sides:
         raise ValueError(f"none of {len(paths):,} files is a picture that can be read.")
     note = f"shorter sides are {statistics.median(sides):g} pixels in the median"
     size = size or usual_size(sides)
-    return Pictures((size, size), 1 if grey else 3), [note]
+    return ImageReader((size, size), 1 if grey else 3), [note]
 
 
 def usual_size(sides: Sequence[int]) -> int:
@@ -458,7 +458,7 @@ def _sounds(
     """Of the most common rate, and as long as nearly all of them are."""
     rates, lengths, several = Counter(), [], 0
     for path in paths:
-        with _skip_broken(), opened_sound(path) as about:
+        with _skip_broken(), open_audio(path) as about:
             rates[about.samplerate] += 1
             several += about.channels > 1
             lengths.append(about.frames / about.samplerate)
@@ -473,7 +473,7 @@ def _sounds(
         notes.append(f"{others:,} of another rate than {rate:,} Hz are resampled")
     if several:
         notes.append(f"{several:,} have more than one channel, and are averaged")
-    return Sounds(rate, samples), notes
+    return AudioReader(rate, samples), notes
 
 
 def note_on_lengths(lengths: Sequence[float], seconds: float) -> str:

@@ -26,7 +26,7 @@ import numpy as np
 from cnn_jax.data.builders import VERSIONS
 from cnn_jax.data.dataset import Dataset, Origin, Split, input_name
 from cnn_jax.data.folder import load_folder, note_on_lengths, usual_seconds, usual_size
-from cnn_jax.data.readers import Pictures, Sounds
+from cnn_jax.data.readers import AudioReader, ImageReader
 from cnn_jax.data.splits import WHOLE, check_seed, split_rows
 from cnn_jax.data.table import SUFFIXES, load_table
 
@@ -182,13 +182,13 @@ def _cache(name: str, root: Path, fitted: dict[str, Any], seed: int) -> Path:
 
 
 def _sized(data: Dataset, size: int | None) -> Dataset:
-    """Pictures of another size, if that is asked for; and how to read more of them."""
+    """Images of another size, if that is asked for; and how to read more of them."""
     if input_name(data.train) == "signal":
         _only("a set of sounds", {"size": size})
         return data
     *now, channels = data.shape
     if size is not None and [size, size] != now:
-        reader = Pictures((size, size), channels)
+        reader = ImageReader((size, size), channels)
         splits: Any = {
             name: {"image": _resized(split["image"], reader), "label": split["label"]}
             for name, split in data.splits().items()
@@ -197,11 +197,11 @@ def _sized(data: Dataset, size: int | None) -> Dataset:
     *now, channels = data.shape
     if channels not in (1, 3):
         return data
-    reader = Pictures((now[0], now[1]), channels)
+    reader = ImageReader((now[0], now[1]), channels)
     return dataclasses.replace(data, origin=Origin(reader, {}))
 
 
-def _resized(images: np.ndarray, reader: Pictures) -> np.ndarray:
+def _resized(images: np.ndarray, reader: ImageReader) -> np.ndarray:
     if images.dtype == np.uint8:
         return np.stack([reader.fit(image) for image in images])
     return np.asarray(jax.image.resize(images, (len(images), *reader.shape), "cubic"))
@@ -249,7 +249,7 @@ def _parsed(content: io.BytesIO) -> Dataset:
         rate, samples = map(int, arrays["sounds"])
         notes = tuple(map(str, arrays["notes"]))
     return dataclasses.replace(
-        data, origin=Origin(Sounds(rate, samples), {}, {}, notes)
+        data, origin=Origin(AudioReader(rate, samples), {}, {}, notes)
     )
 
 
@@ -257,7 +257,7 @@ def _write(cache: Path, data: Dataset) -> None:
     """Writes all or nothing: a file appears under its name when it is whole."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"classes": np.array(data.classes)}
-    if data.origin is not None and isinstance(data.origin.reader, Sounds):
+    if data.origin is not None and isinstance(data.origin.reader, AudioReader):
         reader = data.origin.reader
         arrays["sounds"] = np.array([reader.rate, reader.samples])
         arrays["notes"] = np.array(data.origin.notes, str)
@@ -464,7 +464,7 @@ def _dataset(
     splits = _parts(parts, seed)
     classes = tuple(features["label"].names)
     origin = None
-    if isinstance(reader, Sounds):
+    if isinstance(reader, AudioReader):
         seconds = [length / rate for length in lengths]
         note = note_on_lengths(seconds, reader.samples / reader.rate)
         origin = Origin(reader, {}, notes=(note,))
@@ -482,7 +482,7 @@ def _check_options(features: Any, fitted: dict[str, Any]) -> None:
 
 def _reader(
     kind: str, feature: Any, sources: dict[str, Any], fitted: dict[str, Any]
-) -> Pictures | Sounds | None:
+) -> ImageReader | AudioReader | None:
     """What brings examples to one size; None where they are."""
     if kind == "image" and None not in feature.shape:
         return None
@@ -490,24 +490,24 @@ def _reader(
     some = [source[row][kind] for row in range(0, len(source), 1 + len(source) // 200)]
     if kind == "image":
         size = fitted["size"] or usual_size([min(x.shape[:2]) for x in some])
-        return Pictures((size, size), some[0].shape[-1])
+        return ImageReader((size, size), some[0].shape[-1])
     if not feature.sample_rate:
         raise ValueError("its sounds have no sample rate, so they cannot be read.")
     rate = fitted["rate"] or feature.sample_rate
     lengths = [len(wave) / feature.sample_rate for wave in some]
     seconds = fitted["seconds"] or usual_seconds(lengths)
-    return Sounds(rate, math.ceil(seconds * rate))
+    return AudioReader(rate, math.ceil(seconds * rate))
 
 
 def _arrays(
-    kind: str, rate: int, source: Any, reader: Pictures | Sounds | None
+    kind: str, rate: int, source: Any, reader: ImageReader | AudioReader | None
 ) -> tuple[Split, list[int]]:
     """All examples, read as they should be, and how long they were before."""
     inputs, labels, lengths = [], [], []
     for example in source:
         x = example[kind]
         lengths.append(len(x))
-        if isinstance(reader, Sounds):
+        if isinstance(reader, AudioReader):
             whole = np.issubdtype(x.dtype, np.integer)
             x = reader.fit(x / 32768 if whole else x, rate)
         elif reader is not None:

@@ -15,17 +15,17 @@ import numpy as np
 
 from cnn_jax.data.table import Table
 
-PICTURES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 )
-SOUNDS = frozenset((".wav", ".flac", ".ogg", ".oga"))
+AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga"))
 FULL_SCALE, CLIPPED = 0.999, 0.001  # Where samples are cut off, and the share allowed.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 
 @dataclasses.dataclass(frozen=True)
-class Pictures:
-    """Pictures of any kind and size, as bytes of one size.
+class ImageReader:
+    """Images of any kind and size, as bytes of one size.
 
     A picture is turned upright as its EXIF says, laid on white where it is transparent,
     reduced to 8 bits and to grey or red, green and blue, scaled until it just covers
@@ -40,7 +40,7 @@ class Pictures:
         ValueError: If a size is below 1, or channels are not 1 or 3.
 
     Example:
-        >>> Pictures((28, 28), channels=1).shape
+        >>> ImageReader((28, 28), channels=1).shape
         (28, 28, 1)
     """
 
@@ -74,9 +74,9 @@ class Pictures:
         """
         from PIL import ImageOps
 
-        if Path(path).suffix.lower() in SOUNDS:
+        if Path(path).suffix.lower() in AUDIO_SUFFIXES:
             raise ValueError("it is a sound, where a picture is expected")
-        with opened(path) as image:
+        with open_image(path) as image:
             image.draft(None, (2 * self.size[1], 2 * self.size[0]))  # JPEG, quickly.
             return self.fit(ImageOps.exif_transpose(image))
 
@@ -104,7 +104,7 @@ class Pictures:
         return "of one colour throughout" if (image == image[:1, :1]).all() else ""
 
 
-def opened(path: str | Path) -> Any:
+def open_image(path: str | Path) -> Any:
     """A picture of which only the header was read."""
     from PIL import Image
 
@@ -127,7 +127,7 @@ def _plain(image: Any, mode: str) -> Any:
 
 
 @contextlib.contextmanager
-def opened_sound(path: str | Path) -> Iterator[Any]:
+def open_audio(path: str | Path) -> Iterator[Any]:
     """A sound of which only the header was read."""
     import soundfile
 
@@ -141,8 +141,8 @@ def opened_sound(path: str | Path) -> Iterator[Any]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sounds:
-    """Sounds of any rate, length and number of channels, as samples of one length.
+class AudioReader:
+    """Audio of any rate, length and number of channels, as samples of one length.
 
     Channels are averaged, and the rate is changed by a polyphase filter. What is too
     long is cut at its end, what is too short is followed by silence.
@@ -155,7 +155,7 @@ class Sounds:
         ValueError: If either is below 1.
 
     Example:
-        >>> Sounds(rate=8000, samples=4000).shape
+        >>> AudioReader(rate=8000, samples=4000).shape
         (4000,)
     """
 
@@ -187,9 +187,9 @@ class Sounds:
             ValueError: If it is a picture, has no samples, or some that are no number.
             Exception: Whatever soundfile says of what it cannot read.
         """
-        if Path(path).suffix.lower() in PICTURES:
+        if Path(path).suffix.lower() in IMAGE_SUFFIXES:
             raise ValueError("it is a picture, where a sound is expected")
-        with opened_sound(path) as file:
+        with open_audio(path) as file:
             most = math.ceil(self.samples * file.samplerate / self.rate) + 1
             wave = file.read(most, dtype="float32", always_2d=True)
             return self.fit(wave, file.samplerate)
@@ -228,8 +228,10 @@ class Sounds:
         return "clipped" if clipped.sum() > CLIPPED * np.count_nonzero(wave) else ""
 
 
-Reader = Pictures | Sounds | Table  # How a file becomes an input, or a table its rows.
-READERS: dict[str, Any] = {"image": Pictures, "signal": Sounds, "table": Table}
+Reader = (
+    ImageReader | AudioReader | Table
+)  # How a file becomes an input, or a table its rows.
+READERS: dict[str, Any] = {"image": ImageReader, "signal": AudioReader, "table": Table}
 
 
 def to_fields(reader: Reader) -> dict[str, Any]:

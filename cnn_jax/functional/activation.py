@@ -37,8 +37,8 @@ from jax.nn import silu as silu
 from jax.nn import softplus as softplus
 from jaxtyping import Array, Float
 
-from cnn_jax.functional.door import floating
-from cnn_jax.lowering import widen
+from cnn_jax.functional.checks import floating
+from cnn_jax.lowering import promote_to_float32
 
 
 def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -96,7 +96,7 @@ def tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def softmax(x: Float[Array, "*shape"], *, axis: int = -1) -> Float[Array, "*shape"]:
-    """Turns votes into probabilities: positive, with sum 1.
+    """Turns logits into probabilities: positive, with sum 1.
 
         softmax(x)[j] = exp(x[j]) / Σ exp(x[k])
 
@@ -104,7 +104,7 @@ def softmax(x: Float[Array, "*shape"], *, axis: int = -1) -> Float[Array, "*shap
 
     Args:
         x: Votes.
-        axis: Where the votes for the classes lie.
+        axis: Where the logits for the classes lie.
 
     Returns:
         Probabilities of the same shape.
@@ -124,4 +124,4 @@ def softmax(x: Float[Array, "*shape"], *, axis: int = -1) -> Float[Array, "*shap
     (x,) = floating(x=x)
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"`axis` is {axis}, but `x` has {x.ndim} axes.")
-    return jax.nn.softmax(widen(x), axis=axis).astype(x.dtype)
+    return jax.nn.softmax(promote_to_float32(x), axis=axis).astype(x.dtype)

@@ -19,8 +19,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Complex, Float
 
-from cnn_jax.functional.door import Number, floating, whole
-from cnn_jax.lowering import widen
+from cnn_jax.functional.checks import Number, floating, whole
+from cnn_jax.lowering import promote_to_float32
 
 Window = Literal["hann", "hamming", "ones"]
 Norm = Literal["slaney"] | None
@@ -37,7 +37,7 @@ def frame(
     frames remain.
 
     Args:
-        x: Sounds.
+        x: Audio.
         frame_length: Samples in a frame.
         hop_length: Samples from one frame to the next.
 
@@ -60,8 +60,8 @@ def frame(
     (x,) = floating(x=x)
     if x.ndim == 0:
         raise TypeError("`x` has 0 axes, but needs at least 1, for samples.")
-    frame_length = whole(frame_length, "frame_length", least=1)
-    hop_length = whole(hop_length, "hop_length", least=1)
+    frame_length = whole(frame_length, "frame_length", minimum=1)
+    hop_length = whole(hop_length, "hop_length", minimum=1)
     samples = x.shape[-1]
     if frame_length > samples:
         raise ValueError(
@@ -98,7 +98,7 @@ def stft(
     for the 1 + n_fft/2 frequencies k · sample rate / n_fft.
 
     Args:
-        x: Sounds.
+        x: Audio.
         n_fft: Samples in a frame, and its transform.
         hop_length: Samples from one frame to the next; a quarter of the window by
             default (512 in librosa.feature, whatever the window).
@@ -128,17 +128,17 @@ def stft(
     (x,) = floating(x=x)
     if x.ndim == 0:
         raise TypeError("`x` has 0 axes, but needs at least 1, for samples.")
-    n_fft = whole(n_fft, "n_fft", least=1)
+    n_fft = whole(n_fft, "n_fft", minimum=1)
     win_length = n_fft if win_length is None else win_length
-    win_length = whole(win_length, "win_length", least=1)
+    win_length = whole(win_length, "win_length", minimum=1)
     hop_length = max(win_length // 4, 1) if hop_length is None else hop_length
-    hop_length = whole(hop_length, "hop_length", least=1)
+    hop_length = whole(hop_length, "hop_length", minimum=1)
     if win_length > n_fft:
         raise ValueError(
             f"`n_fft` is {n_fft}, but the window is {win_length} samples long: "
             "transform at least as many."
         )
-    wide = widen(x)
+    wide = promote_to_float32(x)
     if center:
         wide = jnp.pad(wide, [(0, 0)] * (x.ndim - 1) + [(n_fft // 2, n_fft // 2)])
     frames = jnp.swapaxes(frame(wide, n_fft, hop_length=hop_length), -1, -2)
@@ -157,7 +157,7 @@ def spectrogram(
     The gradient of a magnitude of 0 is taken as 0.
 
     Args:
-        x: Sounds.
+        x: Audio.
         power: 1 for the magnitude, 2 for the energy.
         transform: The options of `stft`.
 
@@ -229,8 +229,8 @@ def mel_filterbank(
         librosa, librosa.filters.mel; Slaney, "Auditory Toolbox", 1998; Young et al.,
         "The HTK Book", section 5.4.
     """
-    n_fft = whole(n_fft, "n_fft", least=1)
-    n_mels = whole(n_mels, "n_mels", least=1)
+    n_fft = whole(n_fft, "n_fft", minimum=1)
+    n_mels = whole(n_mels, "n_mels", minimum=1)
     if not sr > 0:
         raise ValueError(f"`sr` is {sr}, but must be above 0.")
     fmax = sr / 2 if fmax is None else fmax
@@ -285,7 +285,7 @@ def log_mel(
         out = 10 · log₁₀ max(mel_filterbank · spectrogram, amin)
 
     Args:
-        x: Sounds.
+        x: Audio.
         sr: Samples per second.
         n_fft: Samples in a frame.
         n_mels: How many bands, as are the four that follow options of `mel_filterbank`.
@@ -319,7 +319,7 @@ def log_mel(
     if top_db is not None and not top_db >= 0:
         raise ValueError(f"`top_db` is {top_db}, but must be at least 0, or None.")
     (x,) = floating(x=x)
-    energy = spectrogram(widen(x), power=power, n_fft=n_fft, **transform)
+    energy = spectrogram(promote_to_float32(x), power=power, n_fft=n_fft, **transform)
     how = {"fmin": fmin, "fmax": fmax, "htk": htk, "norm": norm}
     bank = mel_filterbank(sr=sr, n_fft=n_fft, n_mels=n_mels, **how)
     bands = jnp.einsum(
@@ -336,22 +336,22 @@ def peak_norm(
     x: Float[Array, "*batch bands frames"],
     *,
     top_db: Number = 80.0,
-    least: Number = -50.0,
+    min_peak_db: Number = -50.0,
 ) -> Float[Array, "*batch bands frames"]:
     """Loudness from 0 to 1, measured against the loudest place of the same sound.
 
-        out = max(0, 1 + (x − max(peak, least)) / top_db)
+        out = max(0, 1 + (x − max(peak, min_peak_db)) / top_db)
 
     However loud a sound was recorded, its picture is the same; and silence is exactly
     0, as is what convolutions see beyond the edges.
 
     Args:
-        x: Pictures of sounds in decibels, such as `log_mel` gives.
+        x: Images of sounds in decibels, such as `log_mel` gives.
         top_db: How far below the peak is silence.
-        least: The lowest peak that is brought to 1; softer sounds stay softer.
+        min_peak_db: The lowest peak that is brought to 1; softer sounds stay softer.
 
     Returns:
-        Pictures of the same size.
+        Images of the same size.
 
     Raises:
         TypeError: If `x` is not floating point, or has fewer than 2 axes.
@@ -371,8 +371,8 @@ def peak_norm(
         )
     if not top_db > 0:
         raise ValueError(f"`top_db` is {top_db}, but must be above 0.")
-    wide = widen(x)
-    peak = jnp.maximum(jnp.max(wide, axis=(-2, -1), keepdims=True), least)
+    wide = promote_to_float32(x)
+    peak = jnp.maximum(jnp.max(wide, axis=(-2, -1), keepdims=True), min_peak_db)
     return jnp.maximum(0, 1 + (wide - peak) / top_db).astype(x.dtype)
 
 
@@ -391,7 +391,7 @@ def mfcc(
         out[k] = √(2/M) · Σ log_mel[m] · cos(π·k·(2m + 1) / 2M),  row 0 with √(1/M)
 
     Args:
-        x: Sounds.
+        x: Audio.
         sr: Samples per second.
         n_mfcc: How many numbers per frame.
         n_mels: How many bands M they come from.
@@ -412,15 +412,15 @@ def mfcc(
         librosa, librosa.feature.mfcc; Davis & Mermelstein, "Comparison of parametric
         representations for monosyllabic word recognition", 1980, equation 1.
     """
-    n_mels = whole(n_mels, "n_mels", least=1)
-    n_mfcc = whole(n_mfcc, "n_mfcc", least=1)
+    n_mels = whole(n_mels, "n_mels", minimum=1)
+    n_mfcc = whole(n_mfcc, "n_mfcc", minimum=1)
     if n_mfcc > n_mels:
         raise ValueError(f"`n_mfcc` is {n_mfcc}, but there are {n_mels} bands alone.")
     bands = log_mel(x, sr=sr, n_mels=n_mels, **options)
     k, m = np.arange(n_mfcc)[:, None], np.arange(n_mels)
     cosines = np.sqrt(2 / n_mels) * np.cos(np.pi * k * (2 * m + 1) / (2 * n_mels))
     cosines[0] = math.sqrt(1 / n_mels)
-    wide = widen(bands)
+    wide = promote_to_float32(bands)
     out = jnp.einsum(
         "km,...mt->...kt", jnp.asarray(cosines, wide.dtype), wide, precision="highest"
     )

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax import lowering
-from cnn_jax.functional.door import (
+from cnn_jax.functional.checks import (
     PerAxis,
     check_fit,
     floating,
@@ -94,7 +94,7 @@ def conv(
         stride=per_axis(stride, axes, "stride"),
         pads=(),
         dilation=per_axis(dilation, axes, "dilation"),
-        groups=whole(groups, "groups", least=1),
+        groups=whole(groups, "groups", minimum=1),
     )
     windows = windows._replace(pads=as_pads(padding, windows))
     _check_channels(x, kernel, bias, windows.groups)
@@ -173,14 +173,14 @@ def conv_transpose(
     x, kernel, *_ = floating(**arrays)
     axes = _window_axes(kernel)
     flat, batch = one_batch(x, axes)
-    groups = whole(groups, "groups", least=1)
+    groups = whole(groups, "groups", minimum=1)
     _check_transposed_channels(x, kernel, bias, groups)
     windows = _spread(
         places=flat.shape[1:-1],
         window=kernel.shape[:axes],
         stride=per_axis(stride, axes, "stride"),
         padding=padding,
-        extra=per_axis(output_padding, axes, "output_padding", least=0),
+        extra=per_axis(output_padding, axes, "output_padding", minimum=0),
         dilation=per_axis(dilation, axes, "dilation"),
     )._replace(groups=groups)
     _check_method(method, windows, kernel.shape[-2] * groups)
@@ -315,7 +315,7 @@ def match_feature(
     it is as long as the image, it has one place.
 
     Args:
-        image: Pictures, with or without an axis for channels, and any number of leading
+        image: Images, with or without an axis for channels, and any number of leading
             batch axes.
         feature: A mini-image with as many axes as one picture, three at most besides
             channels.

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.functional.door import floating
-from cnn_jax.lowering import widen
+from cnn_jax.functional.checks import floating
+from cnn_jax.lowering import promote_to_float32
 
 
 def dense(
@@ -48,7 +48,7 @@ def dense(
     wide = jnp.promote_types(x.dtype, jnp.float32)
     out = jnp.matmul(x, kernel, preferred_element_type=wide)
     for added in rest:
-        out = out + jnp.broadcast_to(widen(added), out.shape)
+        out = out + jnp.broadcast_to(promote_to_float32(added), out.shape)
     return out.astype(x.dtype)
 
 

@@ -7,8 +7,8 @@ from jax import lax
 from jax.experimental import sparse
 from jaxtyping import Array, Float
 
-from cnn_jax.functional.door import floating
-from cnn_jax.lowering import widen
+from cnn_jax.functional.checks import floating
+from cnn_jax.lowering import promote_to_float32
 
 
 def graph_conv(
@@ -50,12 +50,14 @@ def graph_conv(
     features, weights = floating(features=features, weights=weights)
     if isinstance(adjacency, sparse.BCOO):
         (data, _) = floating(adjacency=adjacency.data, features=features)
-        edges = sparse.BCOO((widen(data), adjacency.indices), shape=adjacency.shape)
+        edges = sparse.BCOO(
+            (promote_to_float32(data), adjacency.indices), shape=adjacency.shape
+        )
     else:
         (adjacency, _) = floating(adjacency=adjacency, features=features)
-        edges = widen(adjacency)
+        edges = promote_to_float32(adjacency)
     _check_graph(edges, features, weights)
-    mixed = jnp.matmul(widen(features), widen(weights))
+    mixed = jnp.matmul(promote_to_float32(features), promote_to_float32(weights))
     degree = 1 + _from_neighbours(edges, jnp.ones_like(mixed[..., :1]))
     narrow = jnp.broadcast_to(lax.rsqrt(degree), mixed.shape)
     shared = mixed * narrow

@@ -9,8 +9,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from cnn_jax.functional.door import floating
-from cnn_jax.lowering import widen
+from cnn_jax.functional.checks import floating
+from cnn_jax.lowering import promote_to_float32
 
 _KERNELS = {
     "identity": ((0, 0, 0), (0, 1, 0), (0, 0, 0)),
@@ -94,7 +94,7 @@ def rgb_to_gray(x: Float[Array, "... 3"]) -> Float[Array, "... 1"]:
         scikit-image, skimage.color.rgb2gray.
     """
     x = _colours(x, 3)
-    weights = jnp.asarray([0.2125, 0.7154, 0.0721], widen(x).dtype)
+    weights = jnp.asarray([0.2125, 0.7154, 0.0721], promote_to_float32(x).dtype)
     return _mixed(x, weights[:, None])
 
 
@@ -150,7 +150,7 @@ def rgb_to_hsv(x: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
         skimage.color.rgb2hsv.
     """
     x = _colours(x, 3)
-    r, g, b = jnp.moveaxis(widen(x), -1, 0)
+    r, g, b = jnp.moveaxis(promote_to_float32(x), -1, 0)
     value = jnp.maximum(jnp.maximum(r, g), b)
     delta = value - jnp.minimum(jnp.minimum(r, g), b)
     some = jnp.where(delta == 0, 1, delta)
@@ -189,7 +189,7 @@ def hsv_to_rgb(x: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
         skimage.color.hsv2rgb.
     """
     x = _colours(x, 3)
-    hue, saturation, value = jnp.moveaxis(widen(x), -1, 0)
+    hue, saturation, value = jnp.moveaxis(promote_to_float32(x), -1, 0)
     channels = []
     for n in (5, 3, 1):
         t = (n + 6 * hue) % 6
@@ -235,7 +235,7 @@ def rgb_to_lab(x: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
         CIE 15, "Colorimetry", section 8.2.1; as scikit-image, skimage.color.rgb2lab.
     """
     x = _colours(x, 3)
-    wide = widen(x)
+    wide = promote_to_float32(x)
     high = wide > 0.04045
     power = (jnp.where(high, wide, 1) + 0.055) / 1.055
     linear = jnp.where(high, power**2.4, wide / 12.92)
@@ -272,7 +272,7 @@ def lab_to_rgb(x: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
         CIE 15, "Colorimetry", section 8.2.1; as scikit-image, skimage.color.lab2rgb.
     """
     x = _colours(x, 3)
-    lightness, a, b = jnp.moveaxis(widen(x), -1, 0)
+    lightness, a, b = jnp.moveaxis(promote_to_float32(x), -1, 0)
     y = (lightness + 16) / 116
     f = jnp.stack([y + a / 500, y, jnp.maximum(y - b / 200, 0)], axis=-1)
     xyz = jnp.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787)
@@ -286,7 +286,7 @@ def lab_to_rgb(x: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
 
 def _mixed(x: Array, weights: Array) -> Array:
     """Sums of the channels, in full precision: eyes see what TF32 drops."""
-    out = jnp.matmul(widen(x), weights, precision=lax.Precision.HIGHEST)
+    out = jnp.matmul(promote_to_float32(x), weights, precision=lax.Precision.HIGHEST)
     return out.astype(x.dtype)
 
 

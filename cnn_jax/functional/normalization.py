@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
-from cnn_jax.functional.door import Number, floating, spatial_axes, whole
-from cnn_jax.lowering import channel_dot, widen
+from cnn_jax.functional.checks import Number, floating, spatial_axes, whole
+from cnn_jax.lowering import channel_dot, promote_to_float32
 
 
 def batch_norm(
@@ -71,18 +71,18 @@ def batch_norm(
     if (mean is None) != (variance is None):
         missing = "mean" if mean is None else "variance"
         raise ValueError(f"`{missing}` is None: give both statistics, or neither.")
-    scale, bias = _affine(scale, bias, x.shape[-1:], widen(x).dtype)
+    scale, bias = _affine(scale, bias, x.shape[-1:], promote_to_float32(x).dtype)
     if mean is None or variance is None:
         if x.size // max(x.shape[-1], 1) < 2:
             raise ValueError(
                 f"`x` has shape {x.shape}, so a channel has "
                 f"{x.size // max(x.shape[-1], 1)} value(s): statistics need at least 2."
             )
-        out, mean, variance = _by_batch(widen(x), scale, bias, epsilon)
+        out, mean, variance = _by_batch(promote_to_float32(x), scale, bias, epsilon)
     else:
-        mean, variance = widen(mean), widen(variance)
+        mean, variance = promote_to_float32(mean), promote_to_float32(variance)
         out = _spread(scale * lax.rsqrt(variance + epsilon), x)
-        out = (widen(x) - _spread(mean, x)) * out + _spread(bias, x)
+        out = (promote_to_float32(x) - _spread(mean, x)) * out + _spread(bias, x)
     out = out.astype(x.dtype)
     return (out, mean, variance) if return_statistics else out
 
@@ -122,12 +122,12 @@ def layer_norm(
         Ba, Kiros & Hinton, "Layer Normalization", 2016, arXiv:1607.06450, equation 3.
     """
     (x,) = floating(x=x)
-    axes = whole(axes, "axes", least=1)
+    axes = whole(axes, "axes", minimum=1)
     if x.ndim < axes:
         raise TypeError(f"`x` has {x.ndim} axes, but `axes` asks for the last {axes}.")
     _check_epsilon(epsilon)
     _check_last(x, axes, {"scale": scale, "bias": bias})
-    out = _standardized(widen(x), tuple(range(-axes, 0)), epsilon)
+    out = _standardized(promote_to_float32(x), tuple(range(-axes, 0)), epsilon)
     scale, bias = _affine(scale, bias, x.shape[-axes:], out.dtype)
     return (out * _spread(scale, x) + _spread(bias, x)).astype(x.dtype)
 
@@ -170,7 +170,7 @@ def group_norm(
     """
     (x,) = floating(x=x)
     first = spatial_axes(x, spatial)[0]
-    groups = whole(groups, "groups", least=1)
+    groups = whole(groups, "groups", minimum=1)
     channels = x.shape[-1]
     if channels % groups:
         raise ValueError(
@@ -178,7 +178,7 @@ def group_norm(
         )
     _check_last(x, 1, {"scale": scale, "bias": bias})
     _check_epsilon(epsilon)
-    apart = widen(x).reshape(*x.shape[:-1], groups, channels // groups)
+    apart = promote_to_float32(x).reshape(*x.shape[:-1], groups, channels // groups)
     over = (*range(first - 1, -2), -1)
     out = _standardized(apart, over, epsilon).reshape(x.shape)
     scale, bias = _affine(scale, bias, (channels,), out.dtype)
@@ -270,8 +270,8 @@ def local_response_norm(
     (x,) = floating(x=x)
     if x.ndim == 0:
         raise TypeError("`x` has 0 axes, but needs at least 1, for channels.")
-    size = whole(size, "size", least=1)
-    wide, channels = widen(x), x.shape[-1]
+    size = whole(size, "size", minimum=1)
+    wide, channels = promote_to_float32(x), x.shape[-1]
     pads = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
     square = jnp.pad(wide**2, pads)
     around = [

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.functional.door import (
+from cnn_jax.functional.checks import (
     Number,
     PerAxis,
     axes_of,
@@ -102,7 +102,7 @@ def as_pads(padding: Padding, windows: Geometry) -> tuple[tuple[int, int], ...]:
         )
     if isinstance(padding, Sequence) and any(isinstance(p, Sequence) for p in padding):
         return _pairs(padding, axes)
-    return tuple((p, p) for p in per_axis(padding, axes, "padding", least=0))  # pyright: ignore[reportArgumentType]
+    return tuple((p, p) for p in per_axis(padding, axes, "padding", minimum=0))  # pyright: ignore[reportArgumentType]
 
 
 def check_mode(name: str, mode: str) -> None:
@@ -132,7 +132,7 @@ def _pairs(padding: Sequence, axes: int) -> tuple[tuple[int, int], ...]:
             f"{axes} numbers, or {axes} pairs (before, after)."
         )
     return tuple(
-        (whole(before, "padding", least=0), whole(after, "padding", least=0))
+        (whole(before, "padding", minimum=0), whole(after, "padding", minimum=0))
         for before, after in padding
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from jaxtyping import Array, Float
 
 from cnn_jax import lowering
-from cnn_jax.functional.door import (
+from cnn_jax.functional.checks import (
     PerAxis,
     check_fit,
     floating,

@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from cnn_jax import lowering
-from cnn_jax.functional.door import (
+from cnn_jax.functional.checks import (
     Number,
     PerAxis,
     axes_of,
@@ -133,7 +133,7 @@ def avg_pool(
     def mean(x: Array, windows: Geometry) -> Array:
         pads = as_pads(padding if count_include_pad else 0, windows)
         counts = _counts(windows, pads)
-        out = lowering.sum_pool(lowering.widen(x), windows)
+        out = lowering.sum_pool(lowering.promote_to_float32(x), windows)
         out = out / jnp.broadcast_to(jnp.asarray(counts, out.dtype), out.shape)
         return out.astype(x.dtype)
 
@@ -230,7 +230,7 @@ def lp_pool(
     def root_of_powers(x: Array, windows: Geometry) -> Array:
         if p == math.inf:
             return lowering.max_pool(jnp.abs(x), windows)
-        total = lowering.sum_pool(lowering.widen(x) ** p, windows)
+        total = lowering.sum_pool(lowering.promote_to_float32(x) ** p, windows)
         # The root is asked for 1 in place of 0, where its own slope is infinite.
         root = jnp.where(total == 0, 1, total) ** (1 / p)
         return jnp.where(total == 0, 0, root).astype(x.dtype)

@@ -18,18 +18,18 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax import lowering
-from cnn_jax.functional.door import (
+from cnn_jax.functional.checks import (
     floating,
     one_batch,
     sizes,
     spatial_axes,
     whole,
 )
-from cnn_jax.lowering import widen
+from cnn_jax.lowering import promote_to_float32
 
 Resize = Literal["nearest", "nearest-exact", "linear", "cubic", "area", "lanczos"]
 Interpolation = Literal["nearest", "linear", "cubic"]
-Outside = Literal["zeros", "border", "reflection"]
+SamplePadding = Literal["zeros", "border", "reflection"]
 
 
 def resize(
@@ -90,7 +90,7 @@ def resize(
     if method == "area":
         out = lowering.adaptive_avg_pool(flat, size)
         return out.reshape(*batch, *out.shape[1:])
-    out = widen(flat)
+    out = promote_to_float32(flat)
     for axis, m in enumerate(size, start=1):
         n = out.shape[axis]
         if method in ("nearest", "nearest-exact"):
@@ -115,7 +115,7 @@ def grid_sample(
     grid: Float[Array, "... axes"],
     *,
     method: Interpolation = "linear",
-    outside: Outside = "zeros",
+    padding_mode: SamplePadding = "zeros",
     align_corners: bool = False,
 ) -> Float[Array, "... channels"]:
     """Reads pictures at given places.
@@ -129,7 +129,7 @@ def grid_sample(
         grid: (*batch, *places, axes), with the last spatial axis of `x` first.
         method: The nearest pixel (of two, the even one), a mean of the nearest 2 along
             each axis, or Keys' cubic of the nearest 4, with a = −¾.
-        outside: What is read beyond the edge: zeros, the pixel at the edge, or the
+        padding_mode: What is read beyond the edge: zeros, the pixel at the edge, or the
             picture mirrored there.
         align_corners: Where −1 and 1 lie.
 
@@ -162,11 +162,15 @@ def grid_sample(
         raise ValueError(
             f"`grid` has batch axes {grid.shape[: -axes - 1]}, but `x` has {batch}."
         )
-    _check_sampling(flat, method, outside)
+    _check_sampling(flat, method, padding_mode)
     places = grid.shape[-axes - 1 : -1]
-    at = widen(grid).reshape(flat.shape[0], math.prod(places), axes)[..., ::-1]
-    sample = partial(_sample, method=method, outside=outside, aligned=align_corners)
-    out = jax.vmap(sample)(widen(flat), at)
+    at = promote_to_float32(grid).reshape(flat.shape[0], math.prod(places), axes)[
+        ..., ::-1
+    ]
+    sample = partial(
+        _sample, method=method, padding_mode=padding_mode, aligned=align_corners
+    )
+    out = jax.vmap(sample)(promote_to_float32(flat), at)
     return out.astype(x.dtype).reshape(*batch, *places, x.shape[-1])
 
 
@@ -214,14 +218,16 @@ def affine_grid(
     ends = [1 - (0 if align_corners else 1 / n) for n in size]
     lines = [np.linspace(-e, e, n) if n > 1 else [0.0] for e, n in zip(ends, size)]  # noqa: B905
     points = np.stack(np.meshgrid(*lines, indexing="ij")[::-1], axis=-1)
-    points = jnp.asarray(points, widen(matrix).dtype)
+    points = jnp.asarray(points, promote_to_float32(matrix).dtype)
     turned = jnp.einsum(
         "...ij,pj->...pi",
-        widen(matrix)[..., :-1],
+        promote_to_float32(matrix)[..., :-1],
         points.reshape(-1, axes),
         precision=lax.Precision.HIGHEST,
     )
-    moved = turned + jnp.broadcast_to(widen(matrix)[..., None, :, -1], turned.shape)
+    moved = turned + jnp.broadcast_to(
+        promote_to_float32(matrix)[..., None, :, -1], turned.shape
+    )
     return moved.astype(matrix.dtype).reshape(*matrix.shape[:-2], *size, axes)
 
 
@@ -257,7 +263,7 @@ def pixel_shuffle(
     """
     (x,) = floating(x=x)
     axes = len(spatial_axes(x, spatial))
-    factor = whole(factor, "factor", least=1)
+    factor = whole(factor, "factor", minimum=1)
     if x.shape[-1] % factor**axes:
         raise ValueError(
             f"`x` has {x.shape[-1]} channels, but must have a multiple of "
@@ -283,7 +289,7 @@ def pixel_unshuffle(
     The inverse of `pixel_shuffle`.
 
     Args:
-        x: Pictures or feature maps.
+        x: Images or feature maps.
         factor: How much r shorter each spatial axis becomes.
         spatial: How many axes before the channels become shorter.
 
@@ -304,7 +310,7 @@ def pixel_unshuffle(
     """
     (x,) = floating(x=x)
     axes = len(spatial_axes(x, spatial))
-    factor = whole(factor, "factor", least=1)
+    factor = whole(factor, "factor", minimum=1)
     out, batch = one_batch(x, axes)
     for axis, n in zip(range(1, 2 * axes, 2), out.shape[1:-1], strict=True):
         if n % factor:
@@ -394,7 +400,9 @@ def _renormalized(
 # Reading at any place.
 
 
-def _sample(x: Array, at: Array, *, method: str, outside: str, aligned: bool) -> Array:
+def _sample(
+    x: Array, at: Array, *, method: str, padding_mode: str, aligned: bool
+) -> Array:
     """Reads one picture [*size, channels] at [places, axes] from −1 to 1."""
     size = x.shape[:-1]
     taps, shares = [], []
@@ -402,10 +410,10 @@ def _sample(x: Array, at: Array, *, method: str, outside: str, aligned: bool) ->
         g = at[:, axis]
         place = (g + 1) * (n - 1) / 2 if aligned else ((g + 1) * n - 1) / 2
         if method != "cubic":
-            place = _brought_back(place, n, outside, aligned)
+            place = _brought_back(place, n, padding_mode, aligned)
         found = _neighbours(place, method)
         if method == "cubic":
-            found = [(_brought_back(p, n, outside, aligned), w) for p, w in found]
+            found = [(_brought_back(p, n, padding_mode, aligned), w) for p, w in found]
         taps.append([p for p, _ in found])
         shares.append([w * (p >= 0) * (p <= n - 1) for p, w in found])
     values, total = x.reshape(-1, x.shape[-1]), 0.0
@@ -436,11 +444,11 @@ def _cubic_weight(t: Array) -> Array:
     return jnp.where(t <= 1, near, far)
 
 
-def _brought_back(place: Array, n: int, outside: str, aligned: bool) -> Array:
+def _brought_back(place: Array, n: int, padding_mode: str, aligned: bool) -> Array:
     """A place beyond the edge, moved to where it is read."""
-    if outside == "zeros":
+    if padding_mode == "zeros":
         return place
-    if outside == "reflection":
+    if padding_mode == "reflection":
         low, span = (0.0, n - 1.0) if aligned else (-0.5, float(n))
         if span == 0:
             return jnp.zeros_like(place)
@@ -468,10 +476,10 @@ def _check_resize(method: str, align_corners: bool, antialias: bool) -> None:
         )
 
 
-def _check_sampling(x: Array, method: str, outside: str) -> None:
+def _check_sampling(x: Array, method: str, padding_mode: str) -> None:
     for name, value, known in (
         ("method", method, get_args(Interpolation)),
-        ("outside", outside, get_args(Outside)),
+        ("padding_mode", padding_mode, get_args(SamplePadding)),
     ):
         if value not in known:
             raise ValueError(f"`{name}` is {value!r}, but must be one of {known}.")

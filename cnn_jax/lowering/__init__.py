@@ -12,7 +12,7 @@ from cnn_jax.lowering.convolution import conv_p as conv_p
 from cnn_jax.lowering.convolution import conv_transpose as conv_transpose
 from cnn_jax.lowering.convolution import input_gradient_p as input_gradient_p
 from cnn_jax.lowering.geometry import Geometry as Geometry
-from cnn_jax.lowering.geometry import widen as widen
+from cnn_jax.lowering.geometry import promote_to_float32 as promote_to_float32
 from cnn_jax.lowering.patches import fold as fold
 from cnn_jax.lowering.patches import unfold as unfold
 from cnn_jax.lowering.pooling import adaptive_avg_pool as adaptive_avg_pool

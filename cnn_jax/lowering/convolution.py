@@ -30,7 +30,7 @@ from jax.interpreters import ad, batching, mlir
 
 from cnn_jax.lowering.choose import METHODS, choose
 from cnn_jax.lowering.compiler import compiler_options
-from cnn_jax.lowering.geometry import Geometry, widen
+from cnn_jax.lowering.geometry import Geometry, promote_to_float32
 from cnn_jax.lowering.sharding import lowering, output_type, vary_alike
 
 Networks = tuple[bool, bool]
@@ -130,7 +130,7 @@ def _compute(operation: str, a, b, *, geometry, method, precision, platform=""):
     run = getattr(METHODS[method], operation)
     dtype, hardware = a.dtype, platform != "cpu" and method == "xla"
     if not hardware:
-        a, b = widen(a), widen(b)
+        a, b = promote_to_float32(a), promote_to_float32(b)
     return run(a, b, geometry=geometry, precision=precision).astype(dtype)
 
 

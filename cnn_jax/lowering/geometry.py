@@ -30,6 +30,6 @@ class Geometry(NamedTuple):
         )
 
 
-def widen(x: jax.Array) -> jax.Array:
+def promote_to_float32(x: jax.Array) -> jax.Array:
     """`x` in float32 or wider, in which sums, and those of gradients, are taken."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnn_jax.lowering.geometry import Geometry, widen
+from cnn_jax.lowering.geometry import Geometry, promote_to_float32
 from cnn_jax.lowering.sharding import output_type
 
 
@@ -36,7 +36,7 @@ def taps(
 
 def unfold(x: jax.Array, geometry: Geometry) -> jax.Array:
     """The patch under every window: `[batch, *places, *window, channels]`."""
-    axes, out = len(geometry.window), widen(x)
+    axes, out = len(geometry.window), promote_to_float32(x)
     for axis in range(axes):
         # The taps of the axes before lie in front of the channels already.
         out = jnp.stack(taps(out, geometry, axis, empty=0), axis=axes + 1 + axis)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnn_jax.lowering.geometry import Geometry, widen
+from cnn_jax.lowering.geometry import Geometry, promote_to_float32
 from cnn_jax.lowering.patches import taps
 
 Found = tuple[jax.Array, jax.Array]
@@ -21,7 +21,7 @@ Found = tuple[jax.Array, jax.Array]
 
 def max_pool(x: jax.Array, geometry: Geometry) -> jax.Array:
     """The largest value of each window; the first of equals gets the gradient."""
-    best = widen(x)
+    best = promote_to_float32(x)
     for axis in reversed(range(len(geometry.window))):
         best = reduce(_first_maximum, taps(best, geometry, axis, empty=-jnp.inf))
     return best.astype(x.dtype)
@@ -29,7 +29,7 @@ def max_pool(x: jax.Array, geometry: Geometry) -> jax.Array:
 
 def max_pool_with_indices(x: jax.Array, geometry: Geometry) -> Found:
     """The largest value of each window, and where it lies in the flat `x`."""
-    best, at = widen(x), _flat_index(geometry.size)
+    best, at = promote_to_float32(x), _flat_index(geometry.size)
     for axis in reversed(range(len(geometry.window))):
         values = taps(best, geometry, axis, empty=-jnp.inf)
         places = taps(at, geometry, axis, empty=-1)
@@ -39,7 +39,7 @@ def max_pool_with_indices(x: jax.Array, geometry: Geometry) -> Found:
 
 def sum_pool(x: jax.Array, geometry: Geometry) -> jax.Array:
     """The sum of each window."""
-    total = widen(x)
+    total = promote_to_float32(x)
     for axis in reversed(range(len(geometry.window))):
         total = reduce(jnp.add, taps(total, geometry, axis, empty=0))
     return total.astype(x.dtype)
@@ -47,7 +47,7 @@ def sum_pool(x: jax.Array, geometry: Geometry) -> jax.Array:
 
 def adaptive_avg_pool(x: jax.Array, size: tuple[int, ...]) -> jax.Array:
     """The mean of each of `size` bins."""
-    mean = widen(x)
+    mean = promote_to_float32(x)
     for axis in reversed(range(len(size))):
         bins = _bins(mean, axis, size[axis])
         mean = _joined([jnp.mean(part, axis=axis + 2) for part in bins], axis)
@@ -56,7 +56,10 @@ def adaptive_avg_pool(x: jax.Array, size: tuple[int, ...]) -> jax.Array:
 
 def adaptive_max_pool(x: jax.Array, size: tuple[int, ...]) -> Found:
     """The largest value of each of `size` bins, and where it lies in the flat `x`."""
-    best, at = widen(x), jnp.broadcast_to(_flat_index(x.shape[1:-1]), x.shape)
+    best, at = (
+        promote_to_float32(x),
+        jnp.broadcast_to(_flat_index(x.shape[1:-1]), x.shape),
+    )
     for axis in reversed(range(len(size))):
         parts = (_bins(part, axis, size[axis]) for part in (best, at))
         found = [

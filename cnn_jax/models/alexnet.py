@@ -10,23 +10,24 @@ from cnn_jax.nn.init import fan_in_uniform, uniform_bias
 def alexnet(
     *, channels: int = 3, classes: int = 1000, dropout: float = 0.5, rngs: nnx.Rngs
 ) -> nn.Chain:
-    """Five convolutions and three layers of votes, rectified, with dropout.
+    """Five convolutions and three layers of logits, rectified, with dropout.
 
     What it changed: rectifiers instead of tanh, which learn several times faster
     (section 3.1), dropout (4.2), and size: 60 million weights, trained on two GPUs. The
     widths are those of the one-tower version of 2014, which has no local response
-    normalization; in 2012 they were 96, 256, 384, 384 and 256 (figure 2). Before the
-    votes the maps are brought to 6 × 6, so that pictures may be of any size from 63 on.
+    normalization; in 2012 they were 96, 256, 384, 384 and 256 (figure 2). Before
+    the fully connected stages, the maps are pooled to 6 × 6, so that images may have
+    any size from 63 on.
     Weights are drawn as torchvision does, uniformly within ± 1 / √(inputs).
 
     Args:
         channels: Of the pictures.
         classes: How many categories there are to vote for.
-        dropout: The share of values that is left out before the first two votes.
+        dropout: The share of values that is left out before the first two logits.
         rngs: Its streams `params` and `dropout` give the keys.
 
     Returns:
-        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` logits.
 
     Example:
         >>> shapes = nnx.eval_shape(lambda: alexnet(rngs=nnx.Rngs(0)))

@@ -24,7 +24,7 @@ def densenet(
     classes: int = 1000,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """A stem, four blocks whose layers add a few maps each, one layer of votes.
+    """A stem, four blocks whose layers add a few maps each, one layer of logits.
 
     What it changed: a layer puts its maps beside what it read instead of adding to it
     (equation 2), so that all later ones see them and few are enough: 8 million weights
@@ -42,7 +42,7 @@ def densenet(
         rngs: Its stream `params` gives the keys.
 
     Returns:
-        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` logits.
 
     Raises:
         ValueError: If there is no such depth.
@@ -78,7 +78,9 @@ def densenet(
             maps //= 2
     stages["norm5"], stages["relu5"] = nn.BatchNorm(maps), F.relu
     stages["mean"] = nn.GlobalAvgPool()
-    stages["votes"] = nn.Dense(maps, classes, kernel_init=fan_in_uniform, rngs=rngs)
+    stages["classifier"] = nn.Dense(
+        maps, classes, kernel_init=fan_in_uniform, rngs=rngs
+    )
     return nn.Chain(stages)
 
 

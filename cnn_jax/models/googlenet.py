@@ -28,7 +28,7 @@ def googlenet(
     dropout: float = 0.2,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """A stem, nine inceptions, one layer of votes; and two heads that help to learn.
+    """A stem, nine inceptions, one layer of logits; and two heads that help to learn.
 
     What it changed: an inception looks through 1 × 1, 3 × 3 and 5 × 5 windows and a
     pool at once (figure 2b), behind 1 × 1 convolutions that narrow what they read, so
@@ -42,11 +42,11 @@ def googlenet(
         channels: Of the pictures.
         classes: How many categories there are to vote for.
         heads: Whether the auxiliary heads are there.
-        dropout: The share of values that is left out before the votes.
+        dropout: The share of values that is left out before the logits.
         rngs: Its streams `params` and `dropout` give the keys.
 
     Returns:
-        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` logits.
 
     Example:
         >>> shapes = nnx.eval_shape(lambda: googlenet(heads=False, rngs=nnx.Rngs(0)))
@@ -72,7 +72,7 @@ def googlenet(
         inputs = widths[0] + widths[2] + widths[4] + widths[5]
     stages["mean"] = nn.GlobalAvgPool()
     stages["drop"] = nn.Dropout(dropout, rngs=rngs)
-    stages["votes"] = _dense(inputs, classes, rngs)
+    stages["classifier"] = _dense(inputs, classes, rngs)
     hung = {"aux1": ("inception4a", 512), "aux2": ("inception4d", 528)}
     made = {
         name: (cut, _head(width, classes, rngs))
@@ -142,7 +142,7 @@ def _head(inputs: int, classes: int, rngs: nnx.Rngs) -> nn.Chain:
             "hidden": _dense((4, 4, 128), 1024, rngs),
             "relu": F.relu,
             "drop": nn.Dropout(0.7, rngs=rngs),
-            "votes": _dense(1024, classes, rngs),
+            "classifier": _dense(1024, classes, rngs),
         }
     )
 

@@ -20,7 +20,7 @@ def lenet5(
     pool: Callable[[tuple[int, int]], nn.Stage] = nn.AvgPool,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """Two rounds of convolution and subsampling, one more of features, two of votes.
+    """Two rounds of convolution and subsampling, one more of features, two of logits.
 
     The layers and sizes are the paper's, with its names. Three things are simpler:
     every map of C3 sees all of S2, subsampling has no weights of its own, and the
@@ -32,13 +32,13 @@ def lenet5(
         channels: Of the pictures.
         classes: How many categories there are to vote for.
         features: How many maps C1, C3 and C5 learn.
-        hidden: How many hidden categories F6 votes for.
+        hidden: How many hidden categories F6 logits for.
         activation: What follows C1, C3, C5 and F6.
         pool: Makes S2 and S4 from their window.
         rngs: Its stream `params` gives the keys.
 
     Returns:
-        A Chain from `(*batch, size, size, channels)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, size, size, channels)` to `(*batch, classes)` logits.
 
     Raises:
         ValueError: If `size` is below 32, where C5 finds no place.
@@ -67,6 +67,6 @@ def lenet5(
             "active5": activation,
             "f6": nn.Dense((left, left, c5), hidden, rngs=rngs),
             "active6": activation,
-            "votes": nn.Dense(hidden, classes, rngs=rngs),
+            "classifier": nn.Dense(hidden, classes, rngs=rngs),
         }
     )

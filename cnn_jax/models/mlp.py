@@ -1,4 +1,4 @@
-"""A network without convolutions: every value votes for every hidden category."""
+"""A network without convolutions: every value logits for every hidden category."""
 
 from collections.abc import Sequence
 
@@ -16,20 +16,20 @@ def mlp(
     dropout: float = 0.0,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """Layers of votes, rectified: what tables ask for, and the rival of every CNN.
+    """Layers of logits, rectified: what tables ask for, and the rival of every CNN.
 
     It does not know which values are neighbours: with its columns in another order, a
     table is as good to it as before.
 
     Args:
         shape: Of what it reads: how many columns, or (height, width, channels).
-        hidden: How many hidden categories each layer votes for.
+        hidden: How many hidden categories each layer logits for.
         classes: How many categories there are to vote for.
         dropout: The share of values that is left out behind each hidden layer.
         rngs: Its streams `params` and `dropout` give the keys.
 
     Returns:
-        A Chain from `(*batch, *shape)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, *shape)` to `(*batch, classes)` logits.
 
     Example:
         >>> net = mlp(shape=30, hidden=(8,), classes=2, rngs=nnx.Rngs(0))
@@ -48,5 +48,5 @@ def mlp(
         if dropout:
             stages[f"drop{i}"] = nn.Dropout(dropout, rngs=rngs)
         reads = (width,)
-    stages["votes"] = nn.Dense(reads, classes, rngs=rngs)
+    stages["classifier"] = nn.Dense(reads, classes, rngs=rngs)
     return nn.Chain(stages)

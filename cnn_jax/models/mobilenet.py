@@ -23,7 +23,7 @@ PAIRS = (
 def mobilenet_v1(
     *, width: float = 1.0, channels: int = 3, classes: int = 1000, rngs: nnx.Rngs
 ) -> nn.Chain:
-    """A stem, thirteen pairs of a depthwise and a pointwise convolution, votes.
+    """A stem, thirteen pairs of a depthwise and a pointwise convolution, logits.
 
     What it changed: a 3 × 3 convolution in two parts, one window per map and then 1 × 1
     over maps, takes an eighth to a ninth of the multiply-adds (section 3.1) for a point
@@ -37,7 +37,7 @@ def mobilenet_v1(
         rngs: Its stream `params` gives the keys.
 
     Returns:
-        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` logits.
 
     Raises:
         ValueError: If `width` leaves no map.
@@ -73,7 +73,7 @@ def mobilenet_v1(
         )
         maps = out
     stages["mean"] = nn.GlobalAvgPool()
-    stages["votes"] = nn.Dense(maps, classes, kernel_init=small_normal, rngs=rngs)
+    stages["classifier"] = nn.Dense(maps, classes, kernel_init=small_normal, rngs=rngs)
     return nn.Chain(stages)
 
 

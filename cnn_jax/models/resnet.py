@@ -26,7 +26,7 @@ SMALL_DEPTHS = (20, 32, 44, 56, 110)  # 6n + 2, table 6.
 def resnet(
     *, depth: int = 50, channels: int = 3, classes: int = 1000, rngs: nnx.Rngs
 ) -> nn.Chain:
-    """A stem, four layers of blocks that add to what they read, one layer of votes.
+    """A stem, four layers of blocks that add to what they read, one layer of logits.
 
     What it changed: beyond some twenty layers plain networks do worse the deeper they
     are, in training too (figure 1), for identity is hard to learn; a block that adds to
@@ -42,7 +42,7 @@ def resnet(
         rngs: Its stream `params` gives the keys.
 
     Returns:
-        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` logits.
 
     Raises:
         ValueError: If there is no such depth.
@@ -82,7 +82,7 @@ def resnet(
             inputs = outputs
         stages[f"layer{layer + 1}"] = nn.Chain(blocks)
     stages["mean"] = nn.GlobalAvgPool()
-    stages["votes"] = _votes(inputs, classes, rngs)
+    stages["classifier"] = _votes(inputs, classes, rngs)
     return nn.Chain(stages)
 
 
@@ -108,7 +108,7 @@ def small_resnet(
         rngs: Its stream `params` gives the keys.
 
     Returns:
-        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` logits.
 
     Raises:
         ValueError: If `depth` is not 6n + 2.
@@ -145,7 +145,7 @@ def small_resnet(
             inputs = width
         stages[f"layer{layer + 1}"] = nn.Chain(blocks)
     stages["mean"] = nn.GlobalAvgPool()
-    stages["votes"] = _votes(inputs, classes, rngs)
+    stages["classifier"] = _votes(inputs, classes, rngs)
     return nn.Chain(stages)
 
 

@@ -15,7 +15,7 @@ def small_cnn(
     classes: int = 10,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """Convolve over three places along each axis, rectify, pool; again; then votes.
+    """Convolve over three places along each axis, rectify, pool; again; then logits.
 
     Args:
         shape: Of what it reads: (places, channels) or (height, width, channels).
@@ -24,7 +24,7 @@ def small_cnn(
         rngs: Its stream `params` gives the keys.
 
     Returns:
-        A Chain from `(*batch, *shape)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, *shape)` to `(*batch, classes)` logits.
 
     Raises:
         ValueError: If `shape` has no place.
@@ -50,5 +50,5 @@ def small_cnn(
         stages[f"relu{i}"] = F.relu
         stages[f"pool{i}"] = nn.MaxPool((2,) * len(size), ceil_mode=True)
         size, channels = [-(-places // 2) for places in size], width
-    stages["votes"] = nn.Dense((*size, channels), classes, rngs=rngs)
+    stages["classifier"] = nn.Dense((*size, channels), classes, rngs=rngs)
     return nn.Chain(stages)

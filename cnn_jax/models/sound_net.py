@@ -33,14 +33,14 @@ def sound_net(
     classes: int = 10,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """A log-mel spectrogram, a small stack of convolutions over it, and votes.
+    """A log-mel spectrogram, a small stack of convolutions over it, and logits.
 
     The spectrogram is a stage like any other: about 32 ms of sound, a power of two in
     samples, make a column, half of that later a new one begins, and each has a row per
     frequency band. Loudness is measured against the loudest place, so that it does not
     matter how loud a sound was recorded.
 
-    Sounds may be of any length. Those of several lengths make a batch when they are
+    Signals may be of any length. Those of several lengths make a batch when they are
     filled up with zeros, for zeros at the end change no vote: they are silence, which
     is 0 in the picture, is kept at 0 behind every convolution, and never is the
     largest of the last maps, of which that alone is kept.
@@ -53,7 +53,7 @@ def sound_net(
         rngs: Its stream `params` gives the keys.
 
     Returns:
-        A Chain from `(*batch, samples)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, samples)` to `(*batch, classes)` logits.
 
     Raises:
         ValueError: When called, if the rate is too low for so many bands.
@@ -80,7 +80,7 @@ def sound_net(
             amin=1e-14,
             top_db=None,
         ),
-        "level": nn.PeakNorm(top_db=80.0, least=-50.0),
+        "level": nn.PeakNorm(top_db=80.0, min_peak_db=-50.0),
     }
     channels = 1
     for i, width in enumerate(features, 1):
@@ -90,5 +90,5 @@ def sound_net(
         stages[f"pool{i}"] = nn.MaxPool((2, 2), ceil_mode=True)
         channels = width
     stages["loudest"] = nn.GlobalMaxPool()
-    stages["votes"] = nn.Dense(channels, classes, rngs=rngs)
+    stages["classifier"] = nn.Dense(channels, classes, rngs=rngs)
     return nn.Chain(stages)

@@ -22,14 +22,14 @@ def vgg(
     dropout: float = 0.5,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """Blocks of 3 × 3 convolutions, each halved by a pool; three layers of votes.
+    """Blocks of 3 × 3 convolutions, each halved by a pool; three layers of logits.
 
     What it changed: depth. Two 3 × 3 convolutions see as far as one of 5 × 5 and three
     as far as one of 7 × 7, with fewer weights and more rectifiers between (section
     2.3); the deeper, the better, up to 19 (table 3). Stages carry the names of the
-    authors' models. Before the votes the maps are brought to 7 × 7, so that pictures
+    authors' models. Before the logits the maps are brought to 7 × 7, so that pictures
     may be of any size from 32 on. Weights are drawn as torchvision does: normal with He
-    et al.'s variance, and with a deviation of 0.01 in the votes.
+    et al.'s variance, and with a deviation of 0.01 in the logits.
 
     Args:
         depth: Of 11, 13, 16 or 19 layers with weights.
@@ -37,12 +37,12 @@ def vgg(
             paper does not and torchvision offers.
         channels: Of the pictures.
         classes: How many categories there are to vote for.
-        hidden: The width of the first two layers of votes.
+        hidden: The width of the first two layers of logits.
         dropout: The share of values that is left out behind them.
         rngs: Its streams `params` and `dropout` give the keys.
 
     Returns:
-        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` logits.
 
     Raises:
         ValueError: If there is no such depth.
@@ -75,8 +75,8 @@ def vgg(
             channels = width
         stages[f"pool{block}"] = nn.MaxPool((2, 2))
     stages["mean"] = nn.AdaptiveAvgPool((7, 7))
-    votes = {6: ((7, 7, 512), hidden), 7: (hidden, hidden), 8: (hidden, classes)}
-    for i, (inputs, outputs) in votes.items():
+    logits = {6: ((7, 7, 512), hidden), 7: (hidden, hidden), 8: (hidden, classes)}
+    for i, (inputs, outputs) in logits.items():
         stages[f"fc{i}"] = nn.Dense(
             inputs, outputs, kernel_init=small_normal, bias_init=zeros, rngs=rngs
         )

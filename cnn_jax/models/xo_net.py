@@ -14,7 +14,7 @@ def xo_net(
     classes: int = 2,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """Convolve, rectify, pool; once more; then every value votes.
+    """Convolve, rectify, pool; once more; then every value logits.
 
     Each convolution keeps the size of what it reads and each pooling halves it, rounded
     up, so that a window that hangs over the edge still counts.
@@ -27,7 +27,7 @@ def xo_net(
         rngs: Its stream `params` gives the keys.
 
     Returns:
-        A Chain from `(*batch, size, size, 1)` to `(*batch, classes)` votes.
+        A Chain from `(*batch, size, size, 1)` to `(*batch, classes)` logits.
 
     Example:
         >>> import jax.numpy as jnp
@@ -51,6 +51,6 @@ def xo_net(
             ),
             "relu2": F.relu,
             "pool2": nn.MaxPool((2, 2), ceil_mode=True),
-            "votes": nn.Dense((left, left, features[1]), classes, rngs=rngs),
+            "classifier": nn.Dense((left, left, features[1]), classes, rngs=rngs),
         }
     )

@@ -33,7 +33,7 @@ from cnn_jax.nn.records import PeakNorm as PeakNorm
 from cnn_jax.nn.records import Spectrogram as Spectrogram
 from cnn_jax.nn.records import SumPool as SumPool
 from cnn_jax.nn.records import Unfold as Unfold
-from cnn_jax.nn.summary import Field as Field
+from cnn_jax.nn.summary import ReceptiveField as ReceptiveField
 from cnn_jax.nn.summary import Row as Row
 from cnn_jax.nn.summary import Summary as Summary
 from cnn_jax.nn.summary import summary as summary

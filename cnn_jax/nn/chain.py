@@ -63,7 +63,7 @@ class Chain(nnx.Module):
         self.cuts = tuple((name, cut) for name, (cut, _) in heads.items())
         self.heads = nnx.Dict({name: head for name, (_, head) in heads.items()})
         for _, cut in self.cuts:
-            self.end_of(cut)
+            self.index_after(cut)
 
     def __call__(self, x: Any) -> Any:
         """What the last stage makes of `x`."""
@@ -85,7 +85,7 @@ class Chain(nnx.Module):
                 comes behind `upto`.
         """
         steps = self.steps()
-        start = 0 if after is None else self.end_of(after)
+        start = 0 if after is None else self.index_after(after)
         stop, inside = (len(steps), "") if upto is None else self._located(upto)
         last = stop - 1 if inside else stop  # The last step may run in part.
         if start > last:
@@ -110,12 +110,12 @@ class Chain(nnx.Module):
     def with_heads(self, x: Any) -> dict[str, Any]:
         """The output by the name of the last stage, and every head's by its own."""
         out, done = {}, None
-        for name, cut in sorted(self.cuts, key=lambda hung: self.end_of(hung[1])):
+        for name, cut in sorted(self.cuts, key=lambda hung: self.index_after(hung[1])):
             x = self.run(x, after=done, upto=cut)
             out[name], done = self.heads[name](x), cut
         return {self.names[-1]: self.run(x, after=done), **out}
 
-    def end_of(self, cut: str) -> int:
+    def index_after(self, cut: str) -> int:
         """How many of `steps` have run when the stage `cut` has.
 
         Raises:

@@ -14,7 +14,7 @@ from jax.nn.initializers import he_uniform, zeros
 from jaxtyping import Array, Float
 
 import cnn_jax.functional as F
-from cnn_jax.functional.door import PerAxis, sizes, whole
+from cnn_jax.functional.checks import PerAxis, sizes, whole
 from cnn_jax.functional.padding import Padding, PaddingMode
 from cnn_jax.nn.records import frozen
 
@@ -225,7 +225,7 @@ class SeparableConv(nnx.Module):
         bias_init: Initializer = zeros,
         rngs: nnx.Rngs,
     ):
-        middle = whole(multiplier, "multiplier", least=1) * in_channels
+        middle = whole(multiplier, "multiplier", minimum=1) * in_channels
         _channels(in_channels, out_channels, groups=1)
         self.window = sizes(window, "window")
         self.stride = frozen(stride)
@@ -276,8 +276,8 @@ class Dense(nnx.Module):
         rngs: Its stream `params` gives the keys.
 
     Example:
-        >>> votes = Dense((4, 4, 16), 10, rngs=nnx.Rngs(0))
-        >>> votes(jnp.zeros((32, 4, 4, 16))).shape
+        >>> logits = Dense((4, 4, 16), 10, rngs=nnx.Rngs(0))
+        >>> logits(jnp.zeros((32, 4, 4, 16))).shape
         (32, 10)
 
     Source:
@@ -296,8 +296,8 @@ class Dense(nnx.Module):
         rngs: nnx.Rngs,
     ):
         shape = in_features if isinstance(in_features, Sequence) else (in_features,)
-        self.in_shape = tuple(whole(n, "in_features", least=1) for n in shape)
-        out_features = whole(out_features, "out_features", least=1)
+        self.in_shape = tuple(whole(n, "in_features", minimum=1) for n in shape)
+        out_features = whole(out_features, "out_features", minimum=1)
         weights = (math.prod(self.in_shape), out_features)
         self.kernel = nnx.Param(kernel_init(rngs.params(), weights, jnp.float32))
         self.bias = _bias(bias_init, out_features, rngs) if use_bias else None
@@ -305,7 +305,7 @@ class Dense(nnx.Module):
     def __call__(
         self, x: Float[Array, "... in_features"]
     ) -> Float[Array, "... out_features"]:
-        """The votes of `x`."""
+        """The logits of `x`."""
         axes = len(self.in_shape)
         if x.shape[-axes:] != self.in_shape:
             raise ValueError(
@@ -356,8 +356,8 @@ class GraphConv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         shape = (
-            whole(in_features, "in_features", least=1),
-            whole(out_features, "out_features", least=1),
+            whole(in_features, "in_features", minimum=1),
+            whole(out_features, "out_features", minimum=1),
         )
         self.activation = activation
         self.kernel = nnx.Param(kernel_init(rngs.params(), shape, jnp.float32))
@@ -374,10 +374,10 @@ class GraphConv(nnx.Module):
 
 def _channels(in_channels: int, out_channels: int, groups: int) -> tuple[int, int]:
     """How many channels each output reads, and how many outputs there are."""
-    groups = whole(groups, "groups", least=1)
+    groups = whole(groups, "groups", minimum=1)
     names = ("in_channels", in_channels), ("out_channels", out_channels)
     for name, channels in names:
-        if whole(channels, name, least=1) % groups:
+        if whole(channels, name, minimum=1) % groups:
             raise ValueError(
                 f"`{name}` is {channels}, which {groups} groups cannot share."
             )

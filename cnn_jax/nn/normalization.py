@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 import cnn_jax.functional as F
-from cnn_jax.functional.door import Number, whole
+from cnn_jax.functional.checks import Number, whole
 
 
 class BatchNorm(nnx.Module):
@@ -57,7 +57,7 @@ class BatchNorm(nnx.Module):
         use_scale: bool = True,
         use_bias: bool = True,
     ):
-        channels = whole(channels, "channels", least=1)
+        channels = whole(channels, "channels", minimum=1)
         if not 0 <= momentum <= 1:
             raise ValueError(f"`momentum` is {momentum}, but must be from 0 to 1.")
         self.momentum = momentum
@@ -126,7 +126,7 @@ class LayerNorm(nnx.Module):
         use_bias: bool = True,
     ):
         sizes = shape if isinstance(shape, Sequence) else (shape,)
-        sizes = tuple(whole(n, "shape", least=1) for n in sizes)
+        sizes = tuple(whole(n, "shape", minimum=1) for n in sizes)
         self.axes = len(sizes)
         self.epsilon = epsilon
         self.scale, self.bias = _affine(sizes, use_scale, use_bias)
@@ -169,8 +169,8 @@ class GroupNorm(nnx.Module):
         use_scale: bool = True,
         use_bias: bool = True,
     ):
-        channels = whole(channels, "channels", least=1)
-        if channels % whole(groups, "groups", least=1):
+        channels = whole(channels, "channels", minimum=1)
+        if channels % whole(groups, "groups", minimum=1):
             raise ValueError(
                 f"`channels` is {channels}, which {groups} groups cannot share."
             )

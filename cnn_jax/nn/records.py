@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import cnn_jax.functional as F
 from cnn_jax.functional.audio import Norm, Window
-from cnn_jax.functional.door import Number, PerAxis, axes_of
+from cnn_jax.functional.checks import Number, PerAxis, axes_of
 from cnn_jax.functional.padding import Padding, PaddingMode
 
 
@@ -355,7 +355,7 @@ class PeakNorm(_Picture):
 
     function = staticmethod(F.peak_norm)
     top_db: Number = 80.0
-    least: Number = -50.0
+    min_peak_db: Number = -50.0
 
     def __call__(self, x: Any) -> Any:
         """The picture, (*batch, bands, frames, 1)."""

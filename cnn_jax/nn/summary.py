@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnn_jax.functional.door import Number
+from cnn_jax.functional.checks import Number
 from cnn_jax.functional.padding import as_pads
 from cnn_jax.lowering import Geometry, conv_p, input_gradient_p
 from cnn_jax.nn.blocks import identity
@@ -21,7 +21,7 @@ from cnn_jax.nn.chain import Block, Chain, Stage
 from cnn_jax.nn.layers import ConvTranspose
 
 
-class Field(NamedTuple):
+class ReceptiveField(NamedTuple):
     """The receptive field of a unit, per spatial axis, in pixels of the input.
 
     `size` is how far a unit sees, `stride` the step from one unit's field to the next,
@@ -43,7 +43,7 @@ class Row(NamedTuple):
     volume: Any
     parameters: int
     multiply_adds: int
-    field: Field | None
+    field: ReceptiveField | None
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def summary(net: Chain, input_shape: tuple[int, ...]) -> Summary:
         >>> row.volume, row.parameters, row.multiply_adds
         ((7, 7, 4), 40, 1764)
         >>> row.field
-        Field(size=(3, 3), stride=(1, 1), offset=(1.0, 1.0))
+        ReceptiveField(size=(3, 3), stride=(1, 1), offset=(1.0, 1.0))
 
     Source:
         Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural
@@ -153,15 +153,15 @@ def summary(net: Chain, input_shape: tuple[int, ...]) -> Summary:
         use_running_average=True,
     )
     x = jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32)
-    field = Field((1,) * axes, (1,) * axes, (0.0,) * axes)
+    field = ReceptiveField((1,) * axes, (1,) * axes, (0.0,) * axes)
     rows, _, _ = _walk("", net, x, field)
     return Summary(tuple(input_shape), tuple(rows))
 
 
-Walked = tuple[list[Row], Any, Field | None]
+Walked = tuple[list[Row], Any, ReceptiveField | None]
 
 
-def _walk(path: str, stage: Any, x: Any, field: Field | None) -> Walked:
+def _walk(path: str, stage: Any, x: Any, field: ReceptiveField | None) -> Walked:
     """The rows of a stage and of those inside, what it gives, and the field of that."""
     if isinstance(stage, Chain):
         rows = []
@@ -206,7 +206,7 @@ def _followed(path: str, stage: Stage, x: Any) -> tuple[Any, Any]:
         raise type(error)(f"stage {path!r}, given {seen}: {error}") from error
 
 
-def _joined(fields: list[Field | None]) -> Field | None:
+def _joined(fields: list[ReceptiveField | None]) -> ReceptiveField | None:
     """The field of a unit that reads several ways: from the nearest to the farthest."""
     if None in fields:
         return None
@@ -216,7 +216,7 @@ def _joined(fields: list[Field | None]) -> Field | None:
         low = min(o - (r - 1) / 2 for r, _, o in ways)
         high = max(o + (r - 1) / 2 for r, _, o in ways)
         joined.append((int(high - low) + 1, ways[0][1], (low + high) / 2))
-    return Field(*zip(*joined, strict=True))
+    return ReceptiveField(*zip(*joined, strict=True))
 
 
 def _state(stage: Stage) -> Any:
@@ -270,7 +270,9 @@ def _multiply_adds(equation: Any) -> int:
     return 0
 
 
-def _field_after(stage: Any, x: Any, out: Any, field: Field | None) -> Field | None:
+def _field_after(
+    stage: Any, x: Any, out: Any, field: ReceptiveField | None
+) -> ReceptiveField | None:
     out = out[0] if isinstance(out, tuple) else out  # Maxima come with their indices.
     if field is None or not hasattr(x, "shape") or out.ndim != x.ndim:
         return None
@@ -282,7 +284,9 @@ def _field_after(stage: Any, x: Any, out: Any, field: Field | None) -> Field | N
     windows = single + _windows(stage, size[len(single) :])
     spread = isinstance(stage, ConvTranspose)
     each = zip(*field, windows, strict=True)
-    return Field(*zip(*(_after(*axis, spread=spread) for axis in each), strict=True))
+    return ReceptiveField(
+        *zip(*(_after(*axis, spread=spread) for axis in each), strict=True)
+    )
 
 
 def _windows(stage: Any, size: tuple[int, ...]) -> list[tuple[int, int, int, int]]:

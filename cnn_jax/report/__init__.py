@@ -4,6 +4,6 @@ from cnn_jax.report.figures import bars as bars
 from cnn_jax.report.figures import confusion as confusion
 from cnn_jax.report.figures import curves as curves
 from cnn_jax.report.figures import dots as dots
+from cnn_jax.report.figures import images as images
 from cnn_jax.report.figures import numbers as numbers
-from cnn_jax.report.figures import pictures as pictures
 from cnn_jax.report.page import Page as Page

@@ -68,19 +68,19 @@ def numbers(
     return figure
 
 
-def pictures(
+def images(
     images: Sequence[np.ndarray | None],
     *,
     titles: Sequence[str] = (),
     columns: int = 8,
     limits: tuple[float, float] | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Pictures in a grid; grey ones of shape (height, width), colour (…, 3).
+    """Images in a grid; grey ones of shape (height, width), colour (…, 3).
 
     Args:
         images: What to show; None leaves a place empty.
         titles: One for each, or none.
-        columns: Pictures in a row.
+        columns: Images in a row.
         limits: The values of black and white; each picture's own extremes by default.
 
     Returns:

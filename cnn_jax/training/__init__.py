@@ -1,4 +1,4 @@
-"""From a network and data to a trained network, its votes and its errors."""
+"""From a network and data to a trained network, its logits and its errors."""
 
 from cnn_jax.training.config import Config as Config
 from cnn_jax.training.config import Precision as Precision
@@ -13,8 +13,8 @@ from cnn_jax.training.losses import named_loss as named_loss
 from cnn_jax.training.metrics import mean_interval as mean_interval
 from cnn_jax.training.nudging import difference_gradient as difference_gradient
 from cnn_jax.training.nudging import nudge as nudge
-from cnn_jax.training.progress import watch as watch
+from cnn_jax.training.progress import progress_bar as progress_bar
 from cnn_jax.training.run import Run as Run
 from cnn_jax.training.run import hardware as hardware
-from cnn_jax.training.story import read_records as read_records
-from cnn_jax.training.story import write_report as write_report
+from cnn_jax.training.run_report import read_records as read_records
+from cnn_jax.training.run_report import write_report as write_report

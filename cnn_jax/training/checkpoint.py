@@ -122,7 +122,7 @@ def _say(shape: tuple[tuple[int, ...], str]) -> str:
     return f"{shape[0]}" if shape[1] == "float32" else f"{shape[0]} {shape[1]}"
 
 
-class Snapshot(NamedTuple):
+class RunState(NamedTuple):
     """A run at one moment."""
 
     step: int
@@ -134,7 +134,7 @@ class DamagedError(ValueError):
     """A checkpoint that could be read, but is not what was written."""
 
 
-class Keeper:
+class CheckpointManager:
     """The checkpoints of one run: written while training goes on, whole or not at all.
 
     The last few are kept, and the best. Each holds a sum over the bytes of every array,
@@ -176,7 +176,7 @@ class Keeper:
             shutil.rmtree(path, ignore_errors=True)
 
     def save(
-        self, shot: Snapshot, shapes: Shapes, nets: Sequence[Chain], score: float
+        self, shot: RunState, shapes: Shapes, nets: Sequence[Chain], score: float
     ) -> None:
         """Begins to write a checkpoint, when the one before is done.
 
@@ -261,7 +261,7 @@ class Keeper:
 
     def newest(
         self, shapes: Shapes, check: Callable[[dict[str, Any]], None]
-    ) -> Snapshot | None:
+    ) -> RunState | None:
         """The newest checkpoint that is whole; names those that are not in a warning.
 
         Args:
@@ -285,7 +285,7 @@ class Keeper:
             except DamagedError as error:
                 self._set_aside(step, error)
             else:
-                return Snapshot(step, leaves, notes)
+                return RunState(step, leaves, notes)
         if damaged := sorted(path.name for path in self.folder.glob(DAMAGED)):
             raise ValueError(
                 f"every checkpoint in {self.folder} is damaged ({', '.join(damaged)}), "
@@ -390,12 +390,12 @@ def best(folder: str | Path) -> Path:
     Raises:
         FileNotFoundError: If there is no checkpoint that can be read.
     """
-    keeper = Keeper(Path(folder) / "checkpoints", keep=1)
-    found = keeper.notes() if keeper.folder.is_dir() else {}
+    manager = CheckpointManager(Path(folder) / "checkpoints", keep=1)
+    found = manager.notes() if manager.folder.is_dir() else {}
     scores = {step: notes["score"] for step, notes in found.items()}
     if not scores:
-        raise FileNotFoundError(f"{keeper.folder} has no checkpoint that can be read.")
-    return keeper.folder / str(min(scores, key=lambda step: scores[step]))
+        raise FileNotFoundError(f"{manager.folder} has no checkpoint that can be read.")
+    return manager.folder / str(min(scores, key=lambda step: scores[step]))
 
 
 def shapes_of(tree: Any) -> Shapes:

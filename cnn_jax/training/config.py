@@ -43,7 +43,7 @@ class Config:
             evaluation and the saved model use it. None for the weights themselves.
         frozen: The last stage of a prefix that does not learn.
         head_weights: Each auxiliary head that learns too, and how much its loss counts.
-        desired_error: The share of wrong votes over an epoch at which training ends
+        desired_error: The share of wrong logits over an epoch at which training ends
             early.
         patience: After how many records without a better validation loss (training
             loss where there is no validation split) training ends; the best weights are

@@ -17,7 +17,7 @@ from cnn_jax.lowering import compiler_options
 from cnn_jax.nn import Chain
 from cnn_jax.training.feed import filled
 from cnn_jax.training.losses import cross_entropy
-from cnn_jax.training.metrics import Loss, Sums, divide, sums
+from cnn_jax.training.metrics import Loss, Metrics, batch_metrics, divide
 
 
 @cache  # Not before the first call, for it asks which device there is.
@@ -29,9 +29,9 @@ def _compiled() -> Any:
 def _compiled_sums() -> Any:
     def total(
         graph: nnx.GraphDef, loss: Loss, state: nnx.State, x: Array, y: Array, n: Array
-    ) -> Sums:
+    ) -> Metrics:
         mask = (jnp.arange(len(x)) < n).astype(jnp.float32)
-        return sums(loss, _outputs(graph, state, x), y, mask)
+        return batch_metrics(loss, _outputs(graph, state, x), y, mask)
 
     options = compiler_options()
     return jax.jit(total, static_argnums=(0, 1), compiler_options=options)
@@ -86,7 +86,7 @@ def evaluate(
 ) -> dict[str, float]:
     """The mean loss of a split, and the error rate.
 
-    Sums are taken batch by batch on the device, so that no more than one batch of
+    Metrics are taken batch by batch on the device, so that no more than one batch of
     outputs is held.
 
     Args:

@@ -8,8 +8,8 @@ from cnn_jax.lowering import compiler_options
 from cnn_jax.training.checkpoint import path_name
 from cnn_jax.training.step import (
     Batch,
-    Recipe,
     State,
+    StepSpec,
     finite,
     gradients,
     in_parts,
@@ -22,11 +22,11 @@ class NotFiniteError(FloatingPointError):
     """A step would have given a loss or weights that are NaN or infinite."""
 
 
-def culprit(recipe: Recipe, state: State, batch: Batch) -> str:
+def first_nonfinite(spec: StepSpec, state: State, batch: Batch) -> str:
     """What was first not finite in a step: the data, a weight, a stage, or a gradient.
 
     Args:
-        recipe: Of the step.
+        spec: Of the step.
         state: From before it.
         batch: What it was to learn from.
 
@@ -36,7 +36,7 @@ def culprit(recipe: Recipe, state: State, batch: Batch) -> str:
     names: list[str] = []
 
     def look(state: State, batch: Batch) -> list[Array]:
-        found = _outputs(recipe, state, batch)
+        found = _outputs(spec, state, batch)
         names[:] = found
         return list(found.values())
 
@@ -45,22 +45,22 @@ def culprit(recipe: Recipe, state: State, batch: Batch) -> str:
     return wrong[0] if wrong else "everything is finite but the step of the optimizer"
 
 
-def _outputs(recipe: Recipe, state: State, batch: Batch) -> dict[str, Array]:
+def _outputs(spec: StepSpec, state: State, batch: Batch) -> dict[str, Array]:
     """Whether each is finite, in the order in which a step comes to it."""
     found = {"the inputs of the batch are not": finite(batch[0])}
     weights, _ = jax.tree.flatten_with_path((state.params, state.frozen))
     for path, leaf in weights:
         name = path_name(path[1:])
         found[f"the weights {name} are not, from the start"] = finite(leaf)
-    for part in range(recipe.accumulate):
-        some, key = jax.tree.map(lambda x, i=part: x[i], in_parts(recipe, state, batch))
-        x, _ = seen(recipe, some, key)
-        net, x = merged(recipe, state.params, state.frozen, state.rest, x)
+    for part in range(spec.accumulate):
+        some, key = jax.tree.map(lambda x, i=part: x[i], in_parts(spec, state, batch))
+        x, _ = seen(spec, some, key)
+        net, x = merged(spec, state.params, state.frozen, state.rest, x)
         for path, stage in net.steps():
             x = stage(x)
             name = f"the first output that is not is that of stage {path!r}"
             found[name] = found.get(name, jnp.array(True)) & finite(x)
-    gradient, _, sums = gradients(recipe, state, batch)
+    gradient, _, sums = gradients(spec, state, batch)
     found["every stage's output is, but the loss is not"] = finite(sums["loss"])
     slopes, _ = jax.tree.flatten_with_path(gradient)
     for path, leaf in slopes:

@@ -7,13 +7,13 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnn_jax.training.checkpoint import Keeper, Snapshot
+from cnn_jax.training.checkpoint import CheckpointManager, RunState
 from cnn_jax.training.config import Config, read_fields
 from cnn_jax.training.run import Run, hardware
 from cnn_jax.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from cnn_jax.training.loop import Record, Watch
+    from cnn_jax.training.loop import EarlyStopping, Record
 
 
 class Folder:
@@ -32,7 +32,9 @@ class Folder:
 
     def __init__(self, path: Path, trainer: Trainer, *, resume: bool):
         self.path, self.trainer = path, trainer
-        self._keeper = Keeper(_writable(path / "checkpoints"), keep=trainer.config.keep)
+        self._keeper = CheckpointManager(
+            _writable(path / "checkpoints"), keep=trainer.config.keep
+        )
         self._saved, self._when = -1, time.monotonic()
         self._shapes = trainer.shapes()  # Traced once, not at every save.
         self._functions = trainer.functions()
@@ -44,7 +46,7 @@ class Folder:
             )
         self._found = self._newest() if resume else None
 
-    def _newest(self) -> Snapshot | None:
+    def _newest(self) -> RunState | None:
         """The newest whole checkpoint, which must be one of the same run."""
         found = self._keeper.newest(self._shapes, self._check)
         if found is not None:
@@ -63,7 +65,7 @@ class Folder:
             "functions": self._functions,
         }
 
-    def go_on(self, watch: "Watch") -> None:
+    def go_on(self, watch: "EarlyStopping") -> None:
         """Takes over what was found, and forgets records that came after it."""
         step = 0
         if self._found is not None:
@@ -103,7 +105,7 @@ class Folder:
         if trainer.step == self._saved:
             return
         notes = self._about() | {"watch": self.watch.notes()}
-        shot = Snapshot(trainer.step, trainer.leaves(), notes)
+        shot = RunState(trainer.step, trainer.leaves(), notes)
         trainer.give_back()
         self._keeper.save(shot, self._shapes, trainer.nets, self.watch.score)
         self._saved, self._when = trainer.step, time.monotonic()

@@ -31,7 +31,7 @@ class Record:
         epoch: Of which it is a part or the whole, from 1.
         step: How many steps were taken.
         loss: Its mean over the examples of these steps.
-        metrics: `error`, the share of wrong votes; and what is said of the validation
+        metrics: `error`, the share of wrong logits; and what is said of the validation
             split, under `validation_loss` and `validation_error`.
         examples_per_second: Over these steps, of all networks together.
         steps: How many there are to be, if nothing ends training early.
@@ -75,8 +75,8 @@ def fit(
         data: What it learns from, its `train` split: one for all, or one for each
             network. The `validation` split, if there is one, is evaluated every record.
         config: How.
-        loss: From votes and labels to one loss per example; the one that `config` names
-            by default.
+        loss: From logits and labels to one loss per example; by default the one that
+            `config` names.
         optimizer: Any of optax's; the one that `config` names by default.
         augment: From a key and a batch of inputs to a batch that is as good; what
             `config` names by default.
@@ -91,7 +91,7 @@ def fit(
     Raises:
         ValueError: If the networks differ in architecture, there are not as many data
             sets as networks, a batch is larger than the data, labels do not fit the
-            loss or the votes, a stage or head is unknown, or the run in `folder` was
+            loss or the logits, a stage or head is unknown, or the run in `folder` was
             another one.
         FileExistsError: If there is a run in `folder`, but not `resume`.
         PermissionError: If `folder` cannot be written to.
@@ -103,7 +103,7 @@ def fit(
         >>> table, label = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
         >>> split = {"table": table, "label": label}
         >>> data = Dataset(train=split, test=split, classes=("a", "b"))
-        >>> net = nn.Chain({"votes": nn.Dense(4, 2, rngs=nnx.Rngs(0))})
+        >>> net = nn.Chain({"classifier": nn.Dense(4, 2, rngs=nnx.Rngs(0))})
         >>> config = Config(50, batch_size=2, learning_rate=0.1, desired_error=0.0)
         >>> [*_, last] = fit(net, data, config)
         >>> last.metrics["error"]
@@ -122,7 +122,7 @@ def fit(
 
 def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None, None]:
     trainer.start()
-    watch = Watch(trainer.config)
+    watch = EarlyStopping(trainer.config)
     interrupts = Interrupts((lambda: None) if folder is None else folder.save_now)
     with contextlib.ExitStack() as stack:
         if folder is not None:  # Without one, Ctrl-C has nothing to wait for.
@@ -147,7 +147,7 @@ def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None,
 
 
 @contextlib.contextmanager
-def _profiled(folder: Folder | None, watch: "Watch") -> Iterator[None]:
+def _profiled(folder: Folder | None, watch: "EarlyStopping") -> Iterator[None]:
     """Traces the second record, when all is compiled, if that was asked for."""
     if folder is None or not watch.config.profile or watch.records != 1:
         yield
@@ -198,14 +198,14 @@ def _validated(trainer: Trainer) -> dict[str, Any]:
     return {name: np.array(values) for name, values in named.items()}
 
 
-def _finish(trainer: Trainer, watch: "Watch") -> None:
+def _finish(trainer: Trainer, watch: "EarlyStopping") -> None:
     """Leaves the weights in the networks: the best where training waited for better."""
     ended = watch.done or trainer.step == trainer.steps
     trainer.give_back(trainer.best if trainer.best and ended else None)
 
 
 @dataclass
-class Watch:
+class EarlyStopping:
     """Whether training still gets better.
 
     Args:

@@ -18,7 +18,7 @@ LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "sigmoid": optax.sigmoid_binary_cross_entropy,
     "squared": optax.squared_error,
-    "absolute": lambda votes, targets: jnp.abs(votes - targets),
+    "absolute": lambda logits, targets: jnp.abs(logits - targets),
     "huber": optax.huber_loss,
 }
 
@@ -35,8 +35,8 @@ def named_loss(
     `sigmoid` takes a 0 or 1 for every class, and the others numbers as they are. With
     smoothing a, K classes and weights w, for a label y as zeros and a one,
 
-        cross_entropy:  w[y] · H((1 − a)·y + a/K, softmax(votes))
-        sigmoid:        w[c]^y[c] · H((1 − a)·y[c] + a/2, sigmoid(votes[c]))
+        cross_entropy:  w[y] · H((1 − a)·y + a/K, softmax(logits))
+        sigmoid:        w[c]^y[c] · H((1 − a)·y[c] + a/2, sigmoid(logits[c]))
 
     Args:
         name: One of `LOSSES`.
@@ -44,7 +44,7 @@ def named_loss(
         class_weights: w. A mean over examples still divides by how many they are.
 
     Returns:
-        From votes and labels to a loss per example, place or class.
+        From logits and labels to a loss per example, place or class.
 
     Raises:
         ValueError: If smoothing or weights are asked for where there are no classes.
@@ -68,20 +68,20 @@ def named_loss(
         )
     shaped = _cross_entropy if name == "cross_entropy" else _sigmoid
 
-    def loss(votes: Array, labels: Array) -> Array:
-        count = votes.shape[-1]
+    def loss(logits: Array, labels: Array) -> Array:
+        count = logits.shape[-1]
         weights = jnp.ones(count) if class_weights is None else jnp.array(class_weights)
-        return shaped(votes, labels, label_smoothing, weights)
+        return shaped(logits, labels, label_smoothing, weights)
 
     return loss
 
 
-def _cross_entropy(votes: Array, labels: Array, smooth: float, w: Array) -> Array:
-    targets = optax.smooth_labels(jax.nn.one_hot(labels, votes.shape[-1]), smooth)
-    return w[labels] * optax.softmax_cross_entropy(votes, targets)
+def _cross_entropy(logits: Array, labels: Array, smooth: float, w: Array) -> Array:
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smooth)
+    return w[labels] * optax.softmax_cross_entropy(logits, targets)
 
 
-def _sigmoid(votes: Array, labels: Array, smooth: float, w: Array) -> Array:
+def _sigmoid(logits: Array, labels: Array, smooth: float, w: Array) -> Array:
     targets = (1 - smooth) * labels + smooth / 2
-    each = optax.sigmoid_binary_cross_entropy(votes, targets)
+    each = optax.sigmoid_binary_cross_entropy(logits, targets)
     return jnp.where(labels > 0, jnp.broadcast_to(w, each.shape), 1.0) * each

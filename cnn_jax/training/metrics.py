@@ -12,48 +12,48 @@ from jaxtyping import Array, Float, Shaped
 from scipy import stats
 
 Loss = Callable[[Array, Array], Array]
-Sums = dict[str, Array]
+Metrics = dict[str, Array]
 
 
-def sums(
+def batch_metrics(
     loss: Loss,
-    votes: Float[Array, "batch ..."],
+    logits: Float[Array, "batch ..."],
     labels: Shaped[Array, "batch ..."],
     mask: Float[Array, " batch"] | None = None,
-) -> Sums:
+) -> Metrics:
     """The summed loss and errors of a batch, and the count of its examples.
 
     Args:
-        loss: From votes and labels to one loss per example, as optax's are.
-        votes: What the network says.
+        loss: From logits and labels to one loss per example, as optax's are.
+        logits: What the network says.
         labels: What is true: whole numbers where a class is voted for, one for each
-            vote less the axis of classes; as many as votes where several may be true;
+            vote less the axis of classes; as many as logits where several may be true;
             or quantities, in floats.
         mask: 1 for an example and 0 for what only fills the batch; all count by
             default.
 
     Returns:
         `loss`, `count` and, where labels are whole numbers or true and false, `error`:
-        for how many the most votes went to another class, or which share of the votes
+        for how many the most logits went to another class, or which share of the logits
         for each of several had the wrong sign.
 
     Example:
         >>> import optax
-        >>> votes = jnp.array([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0]])
+        >>> logits = jnp.array([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0]])
         >>> cross_entropy = optax.softmax_cross_entropy_with_integer_labels
-        >>> three = sums(cross_entropy, votes, jnp.array([0, 0, 1]))
+        >>> three = batch_metrics(cross_entropy, logits, jnp.array([0, 0, 1]))
         >>> divide(three)["error"]
         Array(0.33333334, dtype=float32)
     """
     mask = jnp.ones(len(labels)) if mask is None else mask
     number = labels.astype(jnp.int32) if labels.dtype == bool else labels
-    each = loss(votes, number)
+    each = loss(logits, number)
     each = each.reshape(len(labels), -1).mean(axis=1)
     # A filler's loss may be anything, so it is replaced, not multiplied by zero.
     found = {"loss": jnp.sum(jnp.where(mask > 0, each, 0.0)), "count": jnp.sum(mask)}
     if not jnp.issubdtype(labels.dtype, jnp.floating):
-        several = labels.shape == votes.shape
-        said = votes > 0 if several else jnp.argmax(votes, axis=-1)
+        several = labels.shape == logits.shape
+        said = logits > 0 if several else jnp.argmax(logits, axis=-1)
         wrong = said != labels
         found["error"] = jnp.sum(wrong.reshape(len(labels), -1).mean(axis=1) * mask)
     return found

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cnn_jax.training.loop import Record
 
 
-def watch(
+def progress_bar(
     records: Iterable["Record"], *, name: str = "", console: Console | None = None
 ) -> Generator["Record", None, None]:
     """Passes records on, under a bar; where there is no terminal, in plain lines.
@@ -57,7 +57,7 @@ def _line(name: str, record: "Record") -> str:
 
 
 def describe(record: "Record") -> str:
-    """Loss, share of wrong votes and speed; the means over networks."""
+    """Loss, share of wrong logits and speed; the means over networks."""
     parts = [f"loss {np.mean(record.loss):.3f}"]
     if "error" in record.metrics:
         parts.append(f"wrong {np.mean(record.metrics['error']):.2%}")

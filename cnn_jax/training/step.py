@@ -13,7 +13,7 @@ from jaxtyping import Array
 from cnn_jax.data import as_float, mixup
 from cnn_jax.data.augment import Augment
 from cnn_jax.lowering import compiler_options
-from cnn_jax.training.metrics import Loss, Sums, sums
+from cnn_jax.training.metrics import Loss, Metrics, batch_metrics
 
 
 class State(NamedTuple):
@@ -27,10 +27,10 @@ class State(NamedTuple):
     key: Array  # Of the run: a step and an epoch derive their own.
     step: Array  # How many were taken.
     halted: Array  # Whether the next one would give what is not finite.
-    total: Sums  # Since the last record.
+    total: Metrics  # Since the last record.
 
 
-class Recipe(NamedTuple):
+class StepSpec(NamedTuple):
     """Everything that a step never changes, and what it is compiled for."""
 
     graph: nnx.GraphDef
@@ -51,19 +51,19 @@ Parts = tuple[nnx.State, nnx.State, nnx.State]
 Batch = tuple[Array, Array, Array]  # Inputs, labels, and 0 for what fills the batch.
 
 
-def start(recipe: Recipe, parts: Parts, key: Array) -> State:
+def start(spec: StepSpec, parts: Parts, key: Array) -> State:
     """The state before the first step."""
     params, frozen, rest = parts
     return State(
         params=params,
         frozen=frozen,
         rest=rest,
-        opt_state=recipe.optimizer.init(params),
-        average=None if recipe.ema is None else (params, rest),
+        opt_state=spec.optimizer.init(params),
+        average=None if spec.ema is None else (params, rest),
         key=key,
         step=jnp.int32(0),
         halted=jnp.array(False),
-        total={name: jnp.float32(0) for name in recipe.sums},
+        total={name: jnp.float32(0) for name in spec.sums},
     )
 
 
@@ -85,7 +85,7 @@ def shuffled(
 
 
 def train_step(
-    recipe: Recipe, state: State, inputs: Array, labels: Array, at: Array
+    spec: StepSpec, state: State, inputs: Array, labels: Array, at: Array
 ) -> State:
     """Learns from the rows `at`, and adds the batch's metrics to `total`.
 
@@ -94,15 +94,15 @@ def train_step(
     copy of the old one is written only to be chosen from.
     """
     rows, mask = jnp.maximum(at, ~at), (at >= 0).astype(jnp.float32)
-    gradient, rest, found = gradients(recipe, state, (inputs[rows], labels[rows], mask))
-    params, _ = _updated(recipe, state, gradient)
+    gradient, rest, found = gradients(spec, state, (inputs[rows], labels[rows], mask))
+    params, _ = _updated(spec, state, gradient)
     fine = jnp.isfinite(found["loss"]) & ~state.halted & finite(params)
 
     def taken(state: State, gradient: nnx.State, rest: nnx.State) -> State:
-        params, opt_state = _updated(recipe, state, gradient)
+        params, opt_state = _updated(spec, state, gradient)
         average = state.average
-        if recipe.ema is not None:
-            average = _averaged(average, (params, rest), recipe.ema, state.step + 1)
+        if spec.ema is not None:
+            average = _averaged(average, (params, rest), spec.ema, state.step + 1)
         return state._replace(
             params=params,
             rest=rest,
@@ -119,111 +119,109 @@ def train_step(
 
 
 def _updated(
-    recipe: Recipe, state: State, gradient: nnx.State
+    spec: StepSpec, state: State, gradient: nnx.State
 ) -> tuple[Any, optax.OptState]:
     """The weights and the optimizer's state after a step."""
-    updates, opt_state = recipe.optimizer.update(
-        gradient, state.opt_state, state.params
-    )
+    updates, opt_state = spec.optimizer.update(gradient, state.opt_state, state.params)
     return optax.apply_updates(state.params, updates), opt_state
 
 
 def gradients(
-    recipe: Recipe, state: State, batch: Batch
-) -> tuple[nnx.State, nnx.State, Sums]:
+    spec: StepSpec, state: State, batch: Batch
+) -> tuple[nnx.State, nnx.State, Metrics]:
     """The gradient of the mean loss, what becomes of `rest`, and the sums."""
-    slope = jax.grad(partial(_objective, recipe, state.frozen), has_aux=True)
-    parts = in_parts(recipe, state, batch)
+    slope = jax.grad(partial(_objective, spec, state.frozen), has_aux=True)
+    parts = in_parts(spec, state, batch)
     first = jax.tree.map(lambda x: x[0], parts)
-    if recipe.accumulate == 1:
+    if spec.accumulate == 1:
         total, (rest, found) = slope(state.params, state.rest, *first)
     else:
         like = jax.eval_shape(slope, state.params, state.rest, *first)
         nothing = _zeros((like[0], like[1][1]))
 
         def add(carry: Any, part: Any) -> tuple[Any, None]:
-            rest, sums = carry
+            rest, totals = carry
             gradient, (rest, found) = slope(state.params, rest, *part)
-            return (rest, _plus(sums, (gradient, found))), None
+            return (rest, _plus(totals, (gradient, found))), None
 
         carry, _ = jax.lax.scan(add, (state.rest, nothing), parts)
         rest, (total, found) = carry
     return jax.tree.map(lambda g: g / found["count"], total), rest, found
 
 
-def in_parts(recipe: Recipe, state: State, batch: Batch) -> tuple[Batch, Array]:
+def in_parts(spec: StepSpec, state: State, batch: Batch) -> tuple[Batch, Array]:
     """The parts in which a batch goes through the network, each with a key."""
-    cut = jax.tree.map(lambda x: x.reshape(recipe.accumulate, -1, *x.shape[1:]), batch)
+    cut = jax.tree.map(lambda x: x.reshape(spec.accumulate, -1, *x.shape[1:]), batch)
     key = jax.random.fold_in(jax.random.split(state.key)[1], state.step)
-    return cut, jax.random.split(key, recipe.accumulate)
+    return cut, jax.random.split(key, spec.accumulate)
 
 
 def _objective(
-    recipe: Recipe,
+    spec: StepSpec,
     frozen: nnx.State,
     params: nnx.State,
     rest: nnx.State,
     batch: Batch,
     key: Array,
-) -> tuple[Array, tuple[nnx.State, Sums]]:
+) -> tuple[Array, tuple[nnx.State, Metrics]]:
     """The summed loss of a batch, with its heads; and what the network has become."""
-    x, targets = seen(recipe, batch, key)
-    votes, rest = forward(recipe, params, frozen, rest, x)
+    x, targets = seen(spec, batch, key)
+    logits, rest = forward(spec, params, frozen, rest, x)
 
-    def found(votes: Array) -> Sums:
+    def found(logits: Array) -> Metrics:
         parts = [
             jax.tree.map(
-                lambda s, a=share: a * s, sums(recipe.loss, votes, y, batch[2])
+                lambda s, a=share: a * s, batch_metrics(spec.loss, logits, y, batch[2])
             )
             for share, y in targets
         ]
         return parts[0] if len(parts) == 1 else _plus(*parts)
 
-    out = found(votes[0])
+    out = found(logits[0])
     total = out["loss"]
-    for head, (_, weight) in zip(votes[1:], recipe.heads, strict=True):
+    for head, (_, weight) in zip(logits[1:], spec.heads, strict=True):
         total = total + weight * found(head)["loss"]
     return total, (rest, out)
 
 
 def seen(
-    recipe: Recipe, batch: Batch, key: Array
+    spec: StepSpec, batch: Batch, key: Array
 ) -> tuple[Array, list[tuple[Any, Array]]]:
     """What a network sees of a batch; and the labels, with how much each counts."""
     x, y, _ = batch
     keys = jax.random.split(key)
     x = as_float(x)
-    if recipe.augment is not None:
-        x = recipe.augment(keys[0], x)
-    if not recipe.mixup:
+    if spec.augment is not None:
+        x = spec.augment(keys[0], x)
+    if not spec.mixup:
         return x, [(1.0, y)]
-    x, partner, share = mixup(keys[1], x, alpha=recipe.mixup)
+    x, partner, share = mixup(keys[1], x, alpha=spec.mixup)
     return x, [(share, y), (1 - share, y[partner])]
 
 
 def forward(
-    recipe: Recipe, params: nnx.State, frozen: nnx.State, rest: nnx.State, x: Array
+    spec: StepSpec, params: nnx.State, frozen: nnx.State, rest: nnx.State, x: Array
 ) -> tuple[list[Array], nnx.State]:
-    """The votes, then those of heads that learn; and what the network has become."""
-    net, x = merged(recipe, params, frozen, rest, x)
-    if recipe.heads:
+    """The logits, then those of heads that learn; and what the network has become."""
+    net, x = merged(spec, params, frozen, rest, x)
+    if spec.heads:
         every = net.with_heads(x)
-        votes = [every[net.names[-1]], *(every[name] for name, _ in recipe.heads)]
+        logits = [every[net.names[-1]], *(every[name] for name, _ in spec.heads)]
     else:
-        votes = [net(x)]
-    left: Any = nnx.split(net, recipe.learns, nnx.Param, ...)[3]
-    if recipe.half:
-        votes = [vote.astype(jnp.float32) for vote in votes]
-    return votes, left
+        logits = [net(x)]
+    left: Any = nnx.split(net, spec.learns, nnx.Param, ...)[3]
+    if spec.half:
+        logits = [vote.astype(jnp.float32) for vote in logits]
+    return logits, left
 
 
 def merged(
-    recipe: Recipe, params: nnx.State, frozen: nnx.State, rest: nnx.State, x: Array
+    spec: StepSpec, params: nnx.State, frozen: nnx.State, rest: nnx.State, x: Array
 ) -> tuple[Any, Array]:
     """A network and its input, in the precision that it computes in."""
-    if recipe.half:
+    if spec.half:
         params, frozen, x = jax.tree.map(_half, (params, frozen, x))
-    return nnx.merge(recipe.graph, params, frozen, rest, copy=True), x
+    return nnx.merge(spec.graph, params, frozen, rest, copy=True), x
 
 
 def _half(x: Array) -> Array:
@@ -265,7 +263,7 @@ def finite(tree: Any) -> Array:
 
 
 def train_steps(
-    recipe: Recipe,
+    spec: StepSpec,
     state: State,
     inputs: Array,
     labels: Array,
@@ -278,12 +276,12 @@ def train_steps(
     Several in one dispatch spare the way through Python and, on a CPU, fresh memory for
     every step. `order` holds the rows of the steps from `begin` on.
     """
-    first = (state.step - begin) * recipe.batch_size
+    first = (state.step - begin) * spec.batch_size
 
     def step(i: Array, state: State) -> State:
-        place = first + i * recipe.batch_size
-        at = jax.lax.dynamic_slice_in_dim(order, place, recipe.batch_size)
-        return train_step(recipe, state, inputs, labels, at)
+        place = first + i * spec.batch_size
+        at = jax.lax.dynamic_slice_in_dim(order, place, spec.batch_size)
+        return train_step(spec, state, inputs, labels, at)
 
     state = jax.lax.fori_loop(0, count, step, state)
     return state, jnp.copy(state.halted)
@@ -301,24 +299,24 @@ def copied(tree: Any, row: int | None = None) -> Any:
 
 
 @partial(jax.jit, donate_argnums=0)
-def cleared(total: Sums) -> Sums:
-    """The same sums, with nothing added up."""
+def cleared(total: Metrics) -> Metrics:
+    """The same batch_metrics, with nothing added up."""
     return jax.tree.map(jnp.zeros_like, total)
 
 
 class Steps(NamedTuple):
-    """The compiled functions of one recipe."""
+    """The compiled functions of one spec."""
 
     start: Callable[[Sequence[Parts], Array], State]
     train_steps: Callable[..., tuple[State, Array]]
 
 
 @lru_cache(maxsize=32)  # Equal networks under equal recipes share one compilation.
-def compiled(recipe: Recipe, *, together: int = 1, own_data: bool = False) -> Steps:
-    """The functions of a recipe, jit-compiled; for several networks mapped by `vmap`.
+def compiled(spec: StepSpec, *, together: int = 1, own_data: bool = False) -> Steps:
+    """The functions of a spec, jit-compiled; for several networks mapped by `vmap`.
 
     Args:
-        recipe: What never changes.
+        spec: What never changes.
         together: How many networks are stacked in one state.
         own_data: Whether inputs and labels have a leading axis, one entry per network.
 
@@ -326,7 +324,7 @@ def compiled(recipe: Recipe, *, together: int = 1, own_data: bool = False) -> St
         `start`, from the parts of each network and as many keys; and `train_steps`,
         which takes over its state's buffers.
     """
-    begin, steps = partial(start, recipe), partial(train_steps, recipe)
+    begin, steps = partial(start, spec), partial(train_steps, spec)
     fast = partial(jax.jit, donate_argnums=0, compiler_options=compiler_options())
     if together == 1:
 

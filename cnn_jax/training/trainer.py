@@ -22,16 +22,16 @@ from cnn_jax.nn import Chain
 from cnn_jax.training.checkpoint import Shapes, on_device, shapes_of
 from cnn_jax.training.config import Config
 from cnn_jax.training.feed import feeds, fits
-from cnn_jax.training.finite import NotFiniteError, culprit
+from cnn_jax.training.finite import NotFiniteError, first_nonfinite
 from cnn_jax.training.interrupts import Interrupts
 from cnn_jax.training.losses import named_loss
-from cnn_jax.training.metrics import Loss, divide, sums
+from cnn_jax.training.metrics import Loss, batch_metrics, divide
 from cnn_jax.training.optim import optimizer as named_optimizer
 from cnn_jax.training.optim import schedule
 from cnn_jax.training.step import (
     Parts,
-    Recipe,
     State,
+    StepSpec,
     cleared,
     compiled,
     copied,
@@ -95,7 +95,7 @@ class Trainer:
         frozen = _Below(_frozen(self.nets[0], config.frozen))
         learns = nnx.All(nnx.Param, nnx.Not(frozen)) if config.frozen else nnx.Param
         graph, self.parts = _split(self.nets, learns, frozen)
-        self.recipe = Recipe(
+        self.spec = StepSpec(
             graph,
             learns,
             loss,
@@ -114,19 +114,19 @@ class Trainer:
         self.together = many and side_by_side() and fits(self.every, config)
         together = len(self.nets) if self.together else 1
         own_data = not isinstance(data, Dataset)
-        self.run = compiled(self.recipe, together=together, own_data=own_data)
+        self.run = compiled(self.spec, together=together, own_data=own_data)
 
     def _check_votes(self, *, named: bool) -> None:
-        """Runs everything on shapes alone, and compares votes with labels."""
+        """Runs everything on shapes alone, and compares logits with labels."""
         example = _example(self.every[0])
         x, y = (jnp.asarray(np.zeros_like(a[:2])) for a in example)
         _check_heads(self.nets[0], self.config.head_weights)
-        look = partial(forward, self.recipe)
-        (votes, *_), _ = jax.eval_shape(look, *self.parts[0], as_float(x))
+        look = partial(forward, self.spec)
+        (logits, *_), _ = jax.eval_shape(look, *self.parts[0], as_float(x))
         if named:
-            _check_targets(self.config, votes.shape[1:], example[1], self.every[0])
-        found = jax.eval_shape(partial(sums, self.recipe.loss), votes, y)
-        self.recipe = self.recipe._replace(sums=tuple(found))
+            _check_targets(self.config, logits.shape[1:], example[1], self.every[0])
+        found = jax.eval_shape(partial(batch_metrics, self.spec.loss), logits, y)
+        self.spec = self.spec._replace(sums=tuple(found))
 
     def start(self) -> None:
         """Brings examples and weights to the device."""
@@ -279,9 +279,9 @@ class Trainer:
             for a in _example(self.every[0])
         )
         key = jax.eval_shape(lambda: jax.random.key(0))
-        state = jax.eval_shape(partial(start, self.recipe), self.parts[0], key)
+        state = jax.eval_shape(partial(start, self.spec), self.parts[0], key)
         at = jax.ShapeDtypeStruct((size,), jnp.int32)
-        step = partial(train_step, self.recipe)
+        step = partial(train_step, self.spec)
         jaxpr = jax.make_jaxpr(step)(state, inputs, labels, at)
         # Functions are printed with their address, which differs between processes.
         digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(jaxpr)).encode())
@@ -313,8 +313,8 @@ class Trainer:
         raise NotFiniteError(
             f"step {step + 1}{which} (epoch {step // self.batches + 1}, learning rate "
             f"{rate}) would make the loss or the weights NaN or infinite: "
-            f"{culprit(self.recipe, state, batch)}. The weights are those before it. "
-            "A smaller `learning_rate`, `clip=1.0`, or another look at the data helps."
+            f"{first_nonfinite(self.spec, state, batch)}. The weights are those before "
+            "it. Try a smaller `learning_rate` or `clip=1.0`, and check the data."
         )
 
 
@@ -372,7 +372,7 @@ def _frozen(net: Chain, cut: str | None) -> tuple[tuple[str, ...], ...]:
     """Where in a network the stages up to `cut` keep their weights."""
     if cut is None:
         return ()
-    paths = [path for path, _ in net.steps()[: net.end_of(cut)]]
+    paths = [path for path, _ in net.steps()[: net.index_after(cut)]]
     return tuple(
         tuple(part for name in path.split("/") for part in ("stages", name))
         for path in paths
@@ -428,16 +428,16 @@ def _check_heads(net: Any, weights: Sequence[tuple[str, float]]) -> None:
 
 
 def _check_targets(
-    config: Config, votes: tuple[int, ...], labels: np.ndarray, one: Dataset
+    config: Config, logits: tuple[int, ...], labels: np.ndarray, one: Dataset
 ) -> None:
-    """Refuses labels that the loss cannot compare with the votes."""
+    """Refuses labels that the loss cannot compare with the logits."""
     weights = config.class_weights
-    if weights is not None and len(weights) != votes[-1]:
+    if weights is not None and len(weights) != logits[-1]:
         raise ValueError(
             f"`class_weights` has {len(weights)} entries, but the network has "
-            f"{votes[-1]} votes."
+            f"{logits[-1]} logits."
         )
-    wanted = votes[:-1] if config.loss == "cross_entropy" else votes
+    wanted = logits[:-1] if config.loss == "cross_entropy" else logits
     whole = not np.issubdtype(labels.dtype, np.floating)
     if config.loss == "cross_entropy" and not whole:
         raise ValueError(
@@ -448,10 +448,10 @@ def _check_targets(
     if labels.shape[1:] != wanted:
         raise ValueError(
             f"each label has shape {labels.shape[1:]}, but `loss` {config.loss!r} "
-            f"needs {wanted} for votes of shape {votes}."
+            f"needs {wanted} for logits of shape {logits}."
         )
-    if config.loss == "cross_entropy" and len(one.classes) > votes[-1]:
+    if config.loss == "cross_entropy" and len(one.classes) > logits[-1]:
         raise ValueError(
-            f"there are {len(one.classes)} classes, but the network has {votes[-1]} "
-            "votes: give its last stage one for each class."
+            f"there are {len(one.classes)} classes, but the network has {logits[-1]} "
+            "logits: give its last stage one for each class."
         )

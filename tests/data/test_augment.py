@@ -1,4 +1,4 @@
-"""Pictures made from pictures: what may change, what must not, and by how much."""
+"""Images made from pictures: what may change, what must not, and by how much."""
 
 import jax
 import jax.numpy as jnp
@@ -102,7 +102,7 @@ def test_a_cutout_is_a_square_of_zeros(size):
 @pytest.mark.parametrize(("mask", "axis"), [("time_mask", 2), ("frequency_mask", 1)])
 def test_a_mask_covers_a_stretch_with_the_mean(rng, mask, axis):
     sounds = jnp.asarray(rng.normal(size=(200, 20, 15, 2)), jnp.float32)
-    out = np.asarray(getattr(data, mask)(KEY, sounds, most=0.4))
+    out = np.asarray(getattr(data, mask)(KEY, sounds, max_fraction=0.4))
     places = sounds.shape[axis]
     lengths = []
     for before, after in zip(np.asarray(sounds), out, strict=True):

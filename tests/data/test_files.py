@@ -18,7 +18,7 @@ from cnn_jax import data
 from cnn_jax.data import folder as folders
 from cnn_jax.data import loader
 from cnn_jax.data.folder import attempts, list_files
-from cnn_jax.data.readers import Pictures, Sounds, from_fields, to_fields
+from cnn_jax.data.readers import AudioReader, ImageReader, from_fields, to_fields
 from cnn_jax.data.splits import split_rows, with_validation
 from cnn_jax.data.table import Table, read_csv
 from tests import files
@@ -36,10 +36,10 @@ def flat(colour, mode="RGB", size=(9, 7)):
 
 
 def see(path, channels=3, size=(7, 9)):
-    return Pictures(size, channels).read(path)
+    return ImageReader(size, channels).read(path)
 
 
-# Pictures
+# Images
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_what_cannot_be_read_is_an_error_and_no_more(tmp_path):
     names = ["empty", "cut", "bomb", "text"]
     paths = [tmp_path / f"{name}.png" for name in names]
     paths += [tmp_path / "script.eps", tmp_path / "sound.wav", tmp_path / "none.png"]
-    found = list(attempts(Pictures((8, 8), 1), [*paths, good]))
+    found = list(attempts(ImageReader((8, 8), 1), [*paths, good]))
     said = [folders.reason(error) for error in found[:-1]]
     assert all("\n" not in line for line in said)
     assert said[0] == said[3] == said[4] == "no picture that can be read"
@@ -156,7 +156,7 @@ def test_what_cannot_be_read_is_an_error_and_no_more(tmp_path):
 
 
 def damaged(root, count):
-    """Pictures cut, with flipped bits, heads of others, wrong names and formats."""
+    """Images cut, with flipped bits, heads of others, wrong names and formats."""
     rng = np.random.default_rng(7)
     rows, columns = np.indices((40, 48))
     plain = np.stack([rows * 6, columns * 5, rows + columns], axis=-1)
@@ -166,7 +166,7 @@ def damaged(root, count):
         path = root / f"{i:04}.{kind}"
         image.save(path)
         raw, how = bytearray(path.read_bytes()), ("cut", "bits", "head", "name")[i % 4]
-        whole = Pictures((40, 48), 3).read(path)
+        whole = ImageReader((40, 48), 3).read(path)
         if how == "cut":
             raw = raw[: rng.integers(0, len(raw))]
         elif how == "bits":
@@ -184,7 +184,7 @@ def damaged(root, count):
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_a_thousand_damaged_pictures(tmp_path):
     made = list(damaged(tmp_path, 1000))
-    found = attempts(Pictures((40, 48), 3), [path for path, _ in made])
+    found = attempts(ImageReader((40, 48), 3), [path for path, _ in made])
     broken = 0
     for (path, whole), got in zip(made, found, strict=True):
         if isinstance(got, Exception):
@@ -198,7 +198,7 @@ def test_a_thousand_damaged_pictures(tmp_path):
     assert 250 < broken < 750
 
 
-# Sounds
+# Audio
 
 
 def tone(rate, seconds, pitch=440.0):
@@ -210,7 +210,7 @@ def tone(rate, seconds, pitch=440.0):
 def test_a_sound_is_the_same_at_any_rate(tmp_path, suffix, rate):
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, tone(rate, 0.5), rate)
-    got, want = Sounds(8000, 4000).read(path), tone(8000, 0.5)
+    got, want = AudioReader(8000, 4000).read(path), tone(8000, 0.5)
     assert got.shape == (4000,)
     assert np.abs(got - want)[200:-200].max() < (0.05 if suffix == "ogg" else 0.01)
 
@@ -218,10 +218,10 @@ def test_a_sound_is_the_same_at_any_rate(tmp_path, suffix, rate):
 def test_channels_are_averaged_and_lengths_made_equal(tmp_path):
     stereo = np.stack([tone(8000, 0.1), np.zeros(800)], axis=1)
     soundfile.write(tmp_path / "a.wav", stereo, 8000, subtype="FLOAT")
-    long = Sounds(8000, 1000).read(tmp_path / "a.wav")
+    long = AudioReader(8000, 1000).read(tmp_path / "a.wav")
     np.testing.assert_allclose(long[:800], tone(8000, 0.1) / 2, atol=1e-6)
     assert (long[800:] == 0).all()
-    short = Sounds(8000, 300).read(tmp_path / "a.wav")
+    short = AudioReader(8000, 300).read(tmp_path / "a.wav")
     np.testing.assert_array_equal(short, long[:300])
 
 
@@ -231,7 +231,7 @@ def test_sounds_that_are_none(tmp_path):
     (tmp_path / "text.wav").write_text("no sound at all")
     flat(RED).save(tmp_path / "a.png")
     names = ["empty.wav", "nan.wav", "text.wav", "a.png"]
-    found = attempts(Sounds(8000, 9), [tmp_path / name for name in names])
+    found = attempts(AudioReader(8000, 9), [tmp_path / name for name in names])
     said = [str(error) for error in found]
     assert said[0] == "it has no samples"
     assert said[1] == "it has samples that are NaN or infinite"
@@ -241,8 +241,8 @@ def test_sounds_that_are_none(tmp_path):
 
 def test_readers_survive_json():
     for reader in (
-        Pictures((4, 5), 3),
-        Sounds(8000, 77),
+        ImageReader((4, 5), 3),
+        AudioReader(8000, 77),
         Table(("a", "b"), (0.5, 1.0), (1.0, 2.0), ("c",)),
     ):
         assert from_fields(to_fields(reader)) == reader
@@ -251,10 +251,13 @@ def test_readers_survive_json():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Pictures((0, 5), 3), "`size` is .0, 5., but must be at least 1 by 1"),
-        (lambda: Pictures((4, 5), 2), "`channels` is 2, but must be 1 or 3"),
-        (lambda: Sounds(0, 5), "`rate` is 0"),
-        (lambda: Sounds(8000, 0), "`samples` is 0"),
+        (
+            lambda: ImageReader((0, 5), 3),
+            "`size` is .0, 5., but must be at least 1 by 1",
+        ),
+        (lambda: ImageReader((4, 5), 2), "`channels` is 2, but must be 1 or 3"),
+        (lambda: AudioReader(0, 5), "`rate` is 0"),
+        (lambda: AudioReader(8000, 0), "`samples` is 0"),
     ],
 )
 def test_readers_refuse(make, message):
@@ -626,7 +629,7 @@ def test_a_set_of_sounds(tmp_path):
     builder = SimpleNamespace(name="spoken", info=SimpleNamespace(features=features))
     fitted = {"size": None, "rate": 8000, "seconds": 0.05}
     found = loader._dataset(builder, {"train": examples}, fitted, 0)
-    assert found.origin.reader == Sounds(8000, 400)
+    assert found.origin.reader == AudioReader(8000, 400)
     level = found.test["signal"][:, 200]
     np.testing.assert_allclose(level, 0.1 * found.test["label"], atol=1e-3)
     usual = loader._dataset(builder, {"train": examples}, dict.fromkeys(fitted), 0)
@@ -696,7 +699,7 @@ def test_a_group_on_two_sides_of_a_folder_is_refused(tmp_path):
 
 def test_an_error_of_the_system_is_no_broken_file(tmp_path, monkeypatch):
     root = files.digits(tmp_path / "digits", per_class=5)
-    monkeypatch.setattr(Pictures, "read", _too_many)
+    monkeypatch.setattr(ImageReader, "read", _too_many)
     with pytest.raises(OSError, match="Too many open files"):
         data.load(root, broken=1.0)
 
@@ -723,7 +726,7 @@ def test_cells_may_hold_line_breaks_of_any_kind_and_be_long(tmp_path):
 
 
 def test_files_are_compared_by_identity(tmp_path):
-    made = [folders.Files(tmp_path, ("a",), np.zeros(1), Pictures((2, 2), 1))] * 2
+    made = [folders.Files(tmp_path, ("a",), np.zeros(1), ImageReader((2, 2), 1))] * 2
     assert len(set(made)) == 1
     assert made[0] != folders.Files(tmp_path, ("a",), np.zeros(1), made[0].reader)
 
@@ -748,7 +751,7 @@ def test_too_many_open_files_are_no_broken_sound(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="Too many open files"):
         data.load(root, broken=1.0)
     with pytest.raises(OSError, match="Too many open files"):
-        Sounds(8000, 100).read(root / "falls" / "speaker-0_000.wav")
+        AudioReader(8000, 100).read(root / "falls" / "speaker-0_000.wav")
 
 
 def test_a_quote_that_is_never_closed_is_refused(tmp_path):

@@ -71,7 +71,7 @@ def test_recordings_are_small_and_as_the_table_says(takes):
 def test_words_are_loaded_with_their_classes(data_dir, takes):
     found = data.load("synthetic_digits", seconds=1.0, data_dir=data_dir)
     assert found.classes == WORDS
-    assert found.origin.reader == data.readers.Sounds(8000, 8000)
+    assert found.origin.reader == data.readers.AudioReader(8000, 8000)
     assert found.origin.notes[0].startswith("0 of 3,160 sounds are longer than 1.00 s")
     for name, split in found.splits().items():
         rows = of(takes, name)

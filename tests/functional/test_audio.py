@@ -161,7 +161,7 @@ def test_half_floats(rng, dtype):
         out = f(jnp.tile(x, 6))
         assert out.dtype == dtype
         wide = f(jnp.tile(x, 6).astype(jnp.float32))
-        assert_close(out, wide, most=0.005)
+        assert_close(out, wide, tolerance=0.005)
     mapped = jax.vmap(lambda x: F.mfcc(x, sr=800, n_fft=64, n_mels=9, n_mfcc=3))
     assert mapped(jnp.stack([x, x])).shape == (2, 3, 26)
 
@@ -243,7 +243,7 @@ def test_refusals(as_shipped, error, message, call):
 
 def test_loudness_is_measured_against_the_loudest_place_of_each_sound(rng):
     decibels = 20 * draw(rng, 3, 5, 7) + jnp.array([0.0, -30, 40]).reshape(3, 1, 1)
-    got = F.peak_norm(decibels, top_db=50.0, least=-1000.0)
+    got = F.peak_norm(decibels, top_db=50.0, min_peak_db=-1000.0)
     peak = decibels.max(axis=(1, 2), keepdims=True)
     assert_close(got, np.maximum(0, (np.asarray(decibels) - peak + 50) / 50))
     np.testing.assert_allclose(

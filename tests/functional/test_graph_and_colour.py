@@ -74,7 +74,7 @@ def test_graph_gradients_and_half_floats(rng, graph):
     half = [part.astype("bfloat16") for part in (adjacency, features, weights)]
     out = F.graph_conv(*half)
     assert out.dtype == "bfloat16"
-    assert_close(out, definition(*map(np.float64, half)), most=0.005)
+    assert_close(out, definition(*map(np.float64, half)), tolerance=0.005)
 
 
 @pytest.fixture
@@ -194,9 +194,7 @@ def test_slopes_at_kinks_are_as_stated(name, slopes):
 
 def test_the_experiment_shows_the_grey_of_the_function(monkeypatch):
     shown = []
-    monkeypatch.setattr(
-        report, "pictures", lambda pictures, **_: shown.extend(pictures)
-    )
+    monkeypatch.setattr(report, "images", lambda images, **_: shown.extend(images))
     page = SimpleNamespace(section=print, table=print, figure=print)
     convolution.image_kernels(page, convolution.Config())
     colour, grey = shown[0], shown[1 + F.IMAGE_KERNELS.index("identity")]

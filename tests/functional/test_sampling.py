@@ -116,16 +116,16 @@ def test_a_smaller_picture_is_pillows(rng, method):
     assert_close(got[..., 0], np.asarray(want))
 
 
-def read(x, at, method, outside, aligned):
+def read(x, at, method, padding_mode, aligned):
     """One value of a picture at a place of −1 … 1 per axis, in float64."""
     size, places = x.shape[:-1], []
     for g, n in zip(at, size, strict=True):
         places.append((g + 1) * (n - 1) / 2 if aligned else ((g + 1) * n - 1) / 2)
 
     def back(place, n):
-        if outside == "zeros":
+        if padding_mode == "zeros":
             return place
-        if outside == "reflection":
+        if padding_mode == "reflection":
             low, high = (0, n - 1) if aligned else (-0.5, n - 0.5)
             if low == high:
                 return 0.0
@@ -155,19 +155,23 @@ def read(x, at, method, outside, aligned):
 
 
 @pytest.mark.parametrize("method", ["nearest", "linear", "cubic"])
-@pytest.mark.parametrize("outside", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize(
     "align_corners", [False, pytest.param(True, marks=pytest.mark.full)]
 )
-def test_grid_sample_agrees_with_the_definition(rng, method, outside, align_corners):
+def test_grid_sample_agrees_with_the_definition(
+    rng, method, padding_mode, align_corners
+):
     for size, places in (((5,), (7,)), ((4, 6), (3, 5)), ((3, 4, 2), (2, 3, 2))):
         x = draw(rng, 2, *size, 3)
         grid = 1.5 * draw(rng, 2, *places, len(size))
-        how = dict(method=method, outside=outside, align_corners=align_corners)
+        how = dict(
+            method=method, padding_mode=padding_mode, align_corners=align_corners
+        )
         pictures, want = np.float64(x), np.zeros((2, *places, 3))
         centres = np.float64(grid)[..., ::-1]
         for i in np.ndindex(2, *places):
-            how_read = method, outside, align_corners
+            how_read = method, padding_mode, align_corners
             want[i] = read(pictures[i[0]], centres[i], *how_read)
         assert_close(grid_sample(x, grid, **how), want)
 
@@ -216,13 +220,13 @@ def test_pixel_shuffle_is_its_formula(rng, spatial):
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("method", "outside"), [("linear", "border"), ("cubic", "zeros")]
+    ("method", "padding_mode"), [("linear", "border"), ("cubic", "zeros")]
 )
-def test_gradients_of_any_order(rng, method, outside):
+def test_gradients_of_any_order(rng, method, padding_mode):
     x, grid = draw(rng, 5, 2), 0.7 * jnp.tanh(draw(rng, 2, 1))
 
     def f(x, grid):
-        return jnp.sin(F.grid_sample(x, grid, method=method, outside=outside))
+        return jnp.sin(F.grid_sample(x, grid, method=method, padding_mode=padding_mode))
 
     with jax.enable_x64(True):
         wide = np.float64(x), np.float64(grid)
@@ -286,8 +290,8 @@ GRID = jnp.ones((2, 3, 3, 2))
         ),
         (
             ValueError,
-            "`outside` is 'reflect'.*'reflection'",
-            lambda: F.grid_sample(X, GRID, outside="reflect"),
+            "`padding_mode` is 'reflect'.*'reflection'",
+            lambda: F.grid_sample(X, GRID, padding_mode="reflect"),
         ),
         (
             ValueError,

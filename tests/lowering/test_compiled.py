@@ -32,7 +32,7 @@ def picture_net():
             "mix": nn.Conv(10, 14, (1, 1), stride=2, rngs=rngs),
             "pool2": nn.AvgPool((2, 2)),
             "mean": nn.GlobalAvgPool(spatial=2),
-            "votes": nn.Dense(14, 3, rngs=rngs),
+            "classifier": nn.Dense(14, 3, rngs=rngs),
         }
     ), (16, 29, 30, 1)
 
@@ -45,7 +45,7 @@ def signal_net():
             "pool": nn.MaxPool((3,)),
             "conv": nn.Conv(8, 12, (3,), padding=1, rngs=rngs),
             "mean": nn.GlobalAvgPool(spatial=1),
-            "votes": nn.Dense(12, 3, rngs=rngs),
+            "classifier": nn.Dense(12, 3, rngs=rngs),
         }
     ), (4, 90, 2)
 
@@ -59,7 +59,7 @@ def volume_net():
             "strided": nn.Conv(7, 8, (3, 2, 3), stride=2, padding=1, rngs=rngs),
             "each": nn.Conv(8, 8, (2, 2, 2), groups=8, padding=1, rngs=rngs),
             "mean": nn.GlobalAvgPool(spatial=3),
-            "votes": nn.Dense(8, 3, rngs=rngs),
+            "classifier": nn.Dense(8, 3, rngs=rngs),
         }
     ), (4, 9, 8, 7, 1)
 

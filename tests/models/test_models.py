@@ -158,9 +158,9 @@ def test_a_new_head_on_an_old_network():
 
 def test_recipes_are_configurations():
     for name in models.MODELS:
-        config = training.Config(**models.recipe(name))
+        config = training.Config(**models.hyperparameters(name))
         assert config.epochs >= 10
-    aux = training.Config(**models.recipe("googlenet")).head_weights
+    aux = training.Config(**models.hyperparameters("googlenet")).head_weights
     assert {head for head, _ in aux} == set(models.outline("googlenet").heads)
 
 
@@ -219,7 +219,7 @@ def test_one_step_of_training(name):
     narrow = {"hidden": 32} if name.startswith("vgg") else {}
     net = models.build(name, classes=10, rngs=nnx.Rngs(0), **narrow)
     before = [np.array(w) for w in jax.tree.leaves(nnx.state(net, nnx.Param))]
-    heads = models.recipe(name).get("head_weights", ())
+    heads = models.hyperparameters(name).get("head_weights", ())
     config = training.Config(1, batch_size=4, optimizer="sgd", head_weights=heads)
     (record,) = training.fit(net, sets, config)
     assert np.isfinite(record.loss)
@@ -249,7 +249,7 @@ def test_a_network_is_checked_against_its_pictures():
     sets = digits(8)
     net = models.build("resnet20", classes=7, rngs=nnx.Rngs(0))
     config = training.Config(1, batch_size=8)
-    with pytest.raises(ValueError, match="10 classes, but the network has 7 votes"):
+    with pytest.raises(ValueError, match="10 classes, but the network has 7 logits"):
         Trainer(net, sets, config, loss=None, optimizer=None, augment=None)
 
 
@@ -285,7 +285,7 @@ def test_a_batch_of_mixed_lengths_gives_the_votes_of_each_alone():
 
 def test_silence_is_a_sound_like_any_other():
     net = models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0))
-    bias, vote = net.stages["votes"].bias, heard(net)
+    bias, vote = net.stages["classifier"].bias, heard(net)
     np.testing.assert_array_equal(vote(jnp.zeros(5000)), bias)
     whisper = 1e-4 * jax.random.normal(jax.random.key(0), (5000,))
     assert jnp.abs(vote(whisper) - bias).max() > 1e-2
@@ -314,7 +314,7 @@ def test_a_dense_network_does_not_know_the_order_of_its_columns():
     for name in "hidden1", "hidden2":
         layer = net.stages[name]
         h = jnp.maximum(h @ layer.kernel[...].reshape(h.shape[-1], -1), 0)
-    want = h @ net.stages["votes"].kernel[...]
+    want = h @ net.stages["classifier"].kernel[...]
     np.testing.assert_allclose(net(x), want, rtol=1e-5, atol=1e-6)
     assert "drop1" in models.mlp(shape=3, dropout=0.5, rngs=nnx.Rngs(0)).names
 

@@ -58,8 +58,8 @@ def test_pictures_of_sounds_have_a_channel(rng):
     }
     for stage, want in found.items():
         assert_close(stage(x), want[..., None])
-        level = nn.PeakNorm(top_db=40, least=0.0)
-        level_wanted = F.peak_norm(want, top_db=40, least=0.0)
+        level = nn.PeakNorm(top_db=40, min_peak_db=0.0)
+        level_wanted = F.peak_norm(want, top_db=40, min_peak_db=0.0)
         assert_close(level(stage(x)), level_wanted[..., None])
 
 

@@ -86,7 +86,7 @@ def test_lenet5_has_the_papers_numbers():
     summary = nn.summary(models.lenet5(rngs=nnx.Rngs(0)), (32, 32, 1))
     rows = {row.name: row for row in summary.rows}
     # LeCun et al. 1998, II.B; C3 has full connections here: 16 · (6 · 25 + 1) = 2,416.
-    sizes = {"c1": 156, "c3": 2416, "c5": 48120, "f6": 10164, "votes": 850}
+    sizes = {"c1": 156, "c3": 2416, "c5": 48120, "f6": 10164, "classifier": 850}
     assert {name: rows[name].parameters for name in sizes} == sizes
     assert summary.parameters == 61706
     volumes = {
@@ -100,7 +100,7 @@ def test_lenet5_has_the_papers_numbers():
     # Its 122,304 connections count the bias: 28 · 28 · 6 · 26.
     assert rows["c1"].multiply_adds == 28 * 28 * 6 * 25
     assert rows["c5"].field.size == (32, 32)
-    assert rows["votes"].field is None
+    assert rows["classifier"].field is None
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
@@ -153,7 +153,7 @@ def test_no_name_is_cut():
 
 def test_a_stage_that_does_not_fit_is_named():
     net = models.xo_net(size=28, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="stage 'votes', given 8×8×16: .*reads"):
+    with pytest.raises(ValueError, match="stage 'classifier', given 8×8×16: .*reads"):
         nn.summary(net, (32, 32, 1))
 
 
@@ -221,7 +221,7 @@ def test_every_printed_path_is_a_cut(make):
 def test_nothing_goes_on_from_inside_a_block(make):
     net, (block, inside) = make(), INSIDE[make]
     x = jnp.ones((6, 8, 2))
-    for call in (lambda: net.run(x, after=inside), lambda: net.end_of(inside)):
+    for call in (lambda: net.run(x, after=inside), lambda: net.index_after(inside)):
         with pytest.raises(ValueError, match=f"{inside}.*inside.*after '{block}'"):
             call()
     with pytest.raises(ValueError, match=f"`after` is '{block}', which comes behind"):

@@ -154,5 +154,5 @@ def _agree(make, chunk):
             continue
         agreed += 1
         for got, want in zip(ours, theirs, strict=True):
-            assert_close(got, want, most=1e-4)
+            assert_close(got, want, tolerance=1e-4)
     assert agreed > CHUNK // 4

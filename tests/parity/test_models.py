@@ -161,7 +161,7 @@ def test_heads_are_torchvisions():
     with torch.no_grad():
         want = model(as_torch(x))
     got = nnx.jit(lambda net, x: net.with_heads(x))(view, jnp.asarray(x))
-    assert got.keys() == {"votes", "aux1", "aux2"}
-    assert_close(got["votes"], want.logits.numpy(), 1e-4)
+    assert got.keys() == {"classifier", "aux1", "aux2"}
+    assert_close(got["classifier"], want.logits.numpy(), 1e-4)
     assert_close(got["aux1"], want.aux_logits1.numpy(), 1e-4)
     assert_close(got["aux2"], want.aux_logits2.numpy(), 1e-4)

@@ -142,7 +142,7 @@ def grid_sample(draw):
     return Case(
         [x, grid],
         lambda x, grid: F.grid_sample(
-            x, grid, method=method, outside=outside, align_corners=aligned
+            x, grid, method=method, padding_mode=outside, align_corners=aligned
         ),
         lambda x, grid: last(T.grid_sample(first(x), grid, mode=name, **how)),
     )

@@ -38,7 +38,7 @@ def models():
 
 RESNET = (
     (r"^bn1", "norm1"),
-    (r"^fc", "votes"),
+    (r"^fc", "classifier"),
     (r"downsample\.0", "shortcut.conv"),
     (r"downsample\.1", "shortcut.norm"),
     (r"^(layer\d\.\d+)\.conv", r"\1.body.conv"),
@@ -63,7 +63,7 @@ VGG = (
     (r"^classifier\.6", "fc8"),
 )
 GOOGLENET = (
-    (r"^fc", "votes"),
+    (r"^fc", "classifier"),
     (r"^(aux\d)\.fc1", r"heads.\1.hidden"),
     (r"^(aux\d)\.fc2", r"heads.\1.votes"),
     (r"^(aux\d)\.conv", r"heads.\1.conv"),
@@ -76,7 +76,7 @@ GOOGLENET = (
     (r"\.bn\.", ".norm."),
 )
 DENSENET = (
-    (r"^classifier", "votes"),
+    (r"^classifier", "classifier"),
     (r"^features\.", ""),
     (r"denseblock(\d)\.denselayer(\d+)", r"block\1.\2.branches.new"),
 )

@@ -40,9 +40,7 @@ def test_a_page_is_printed_and_written(page, tmp_path):
     page.table(["name", "n"], [["a [b]", "1"]], caption="A table")
     page.table(["", ""], [["1", "2"]])
     page.section("Three")
-    figure = report.pictures(
-        [np.eye(3), None, np.ones((3, 3, 3))], titles=["a", "", "c"]
-    )
+    figure = report.images([np.eye(3), None, np.ones((3, 3, 3))], titles=["a", "", "c"])
     page.figure(figure, "Pictures")
     page.write(tmp_path / "report.html", footer="the end")
     html = (tmp_path / "report.html").read_text()

@@ -44,7 +44,7 @@ def pictures(count, classes=10, side=28):
 
 def linear(side=28, classes=10):
     votes = nn.Dense((side, side, 1), classes, rngs=nnx.Rngs(0))
-    return nn.Chain({"votes": votes})
+    return nn.Chain({"classifier": votes})
 
 
 @pytest.mark.parametrize(

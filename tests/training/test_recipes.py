@@ -97,7 +97,7 @@ def learned(net, split, classes, loss, epochs=60):
 
 
 def dense(inputs, outputs):
-    return nn.Chain({"votes": nn.Dense(inputs, outputs, rngs=nnx.Rngs(0))})
+    return nn.Chain({"classifier": nn.Dense(inputs, outputs, rngs=nnx.Rngs(0))})
 
 
 def test_several_classes_at_once(rng):
@@ -125,7 +125,7 @@ def test_quantities_are_learned(rng):
 def test_a_label_for_every_place(rng):
     images = rng.normal(size=(16, 5, 7, 2)).astype(np.float32)
     split = {"image": images, "label": images.argmax(axis=-1)}
-    net = nn.Chain({"votes": nn.Conv(2, 2, (1, 1), rngs=nnx.Rngs(0))})
+    net = nn.Chain({"classifier": nn.Conv(2, 2, (1, 1), rngs=nnx.Rngs(0))})
     first, *_, last = learned(net, split, ("left", "right"), "cross_entropy")
     assert last.metrics["error"] < min(0.05, first.metrics["error"])
     assert training.evaluate(net, split)["error"] < 0.05
@@ -146,9 +146,9 @@ def test_labels_that_do_not_fit(rng, as_shipped):
         ValueError, match=r"label has shape \(\), but `loss` 'squared'.*\(2,\)"
     ):
         start(whole, loss="squared")
-    with pytest.raises(ValueError, match="3 classes, but the network has 2 votes"):
+    with pytest.raises(ValueError, match="3 classes, but the network has 2 logits"):
         start(whole, classes="abc")
-    with pytest.raises(ValueError, match="`class_weights` has 3 entries.*2 votes"):
+    with pytest.raises(ValueError, match="`class_weights` has 3 entries.*2 logits"):
         start(whole, class_weights=(1.0, 1.0, 1.0))
     with pytest.raises(
         ValueError, match="`train` has labels from 0 to 2, but there are 2"
@@ -288,7 +288,7 @@ def test_half_precision_is_what_the_network_computes_in(small):
         return x
 
     layer = nn.Dense(3, 3, rngs=nnx.Rngs(0))
-    net = nn.Chain({"before": look, "votes": layer, "behind": look})
+    net = nn.Chain({"before": look, "classifier": layer, "behind": look})
     list(training.fit(net, small, full(precision="bfloat16", epochs=1)))
     assert set(seen) == {jnp.dtype("bfloat16")}
 
@@ -331,7 +331,7 @@ def test_a_frozen_prefix_is_seen_as_it_is_evaluated(small):
 def test_a_prefix_may_end_inside_of_a_block(small):
     rngs = nnx.Rngs(0)
     block = {"one": nn.Dense(3, 5, rngs=rngs), "two": nn.Dense(5, 5, rngs=rngs)}
-    net = nn.Chain({"block": nn.Chain(block), "votes": nn.Dense(5, 3, rngs=rngs)})
+    net = nn.Chain({"block": nn.Chain(block), "classifier": nn.Dense(5, 3, rngs=rngs)})
     start = jax.tree.map(np.array, nnx.to_pure_dict(nnx.state(net)))
     list(training.fit(net, small, full(frozen="block/one")))
     end = jax.tree.map(np.array, nnx.to_pure_dict(nnx.state(net)))
@@ -404,12 +404,12 @@ def test_mixup_by_hand(small):
         net, small, full(mixup=0.7), loss=None, optimizer=None, augment=None
     )
     trainer.start()
-    state, recipe = trainer.states[0], trainer.recipe
+    state, spec = trainer.states[0], trainer.spec
     x, y = jnp.asarray(small.train["table"]), jnp.asarray(small.train["label"])
     from cnn_jax.training.step import gradients, in_parts
 
-    _, _, found = gradients(recipe, state, (x, y, jnp.ones(23)))
-    _, key = in_parts(recipe, state, (x, y, jnp.ones(23)))
+    _, _, found = gradients(spec, state, (x, y, jnp.ones(23)))
+    _, key = in_parts(spec, state, (x, y, jnp.ones(23)))
     mixed, partner, share = data.mixup(jax.random.split(key[0])[1], x, alpha=0.7)
     votes = np.asarray(net(mixed))
     want = share * entropy(np.eye(3)[y], votes)
@@ -425,7 +425,7 @@ def test_named_augmentation_is_applied(rng):
     sets = data.Dataset(split, split, tuple("abc"))
 
     def loss_of(**how):
-        net = nn.Chain({"votes": nn.Dense((8, 9, 1), 3, rngs=nnx.Rngs(0))})
+        net = nn.Chain({"classifier": nn.Dense((8, 9, 1), 3, rngs=nnx.Rngs(0))})
         config = training.Config(1, batch_size=6, **how)
         (record,) = training.fit(net, sets, config, optimizer=optax.sgd(0.0))
         return record.loss

@@ -149,7 +149,7 @@ def shown(sets, *, terminal):
     file = io.StringIO()
     console = Console(file=file, width=80, force_terminal=terminal, highlight=False)
     records = training.fit(mlp(), sets, training.Config(3, batch_size=5))
-    seen = list(training.watch(records, name="a net", console=console))
+    seen = list(training.progress_bar(records, name="a net", console=console))
     assert [record.epoch for record in seen] == [1, 2, 3]
     return file.getvalue()
 
@@ -179,7 +179,7 @@ def test_progress_where_nothing_can_be_wrong(rng):
     net = nn.Chain({"out": nn.Dense(3, 3, rngs=nnx.Rngs(0))})
     file = io.StringIO()
     records = training.fit(net, sets, training.Config(1, batch_size=4, loss="squared"))
-    list(training.watch(records, console=Console(file=file, width=80)))
+    list(training.progress_bar(records, console=Console(file=file, width=80)))
     assert "wrong" not in file.getvalue()
     assert file.getvalue().startswith("epoch 1, step 2 of 2: loss ")
 
@@ -206,7 +206,7 @@ def pictures(count=24):
 def test_a_report_of_curves_and_mistakes(tmp_path, capsys):
     split = pictures()
     sets = data.Dataset(split, split, ("ant", "bee", "cat"), validation=split)
-    net = nn.Chain({"votes": nn.Dense((5, 6, 3), 3, rngs=nnx.Rngs(0))})
+    net = nn.Chain({"classifier": nn.Dense((5, 6, 3), 3, rngs=nnx.Rngs(0))})
     config = training.Config(3, batch_size=8, learning_rate=1e-5)
     given = list(training.fit(net, sets, config, folder=tmp_path))
     assert training.read_records(tmp_path) == given
@@ -217,7 +217,7 @@ def test_a_report_of_curves_and_mistakes(tmp_path, capsys):
     answers = training.predict(net, split["image"]).argmax(axis=-1)
     wrong = (answers != split["label"]).sum()
     assert wrong > 0
-    assert f"{wrong} of 24 votes were wrong" in out
+    assert f"{wrong} of 24 predictions were wrong" in out
     assert f"{training.evaluate(net, split)['loss']:.4f}" in html
     assert training.hardware() in html
 
@@ -247,7 +247,7 @@ def test_a_report_states_the_loss_of_the_training(tmp_path, rng):
 
 def test_the_worst_mistake_is_the_surest(tmp_path):
     from cnn_jax import report
-    from cnn_jax.training.story import mistakes
+    from cnn_jax.training.run_report import mistakes
 
     shown = []
     page = report.Page("t", console=Console(file=io.StringIO()))

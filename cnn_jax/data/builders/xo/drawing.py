@@ -1,4 +1,4 @@
-"""Pictures of X and O, as different from each other as a strength between 0 and 1 says.
+"""Images of X and O, as different from each other as a strength between 0 and 1 says.
 
 A pixel is −1 where there is no ink and 1 where there is, before noise. Sizes are in
 pixels.

@@ -37,7 +37,7 @@ def _configs() -> list[XOConfig]:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Pictures of X and O in three sizes and three strengths of deformation."""
+    """Images of X and O in three sizes and three strengths of deformation."""
 
     name = "xo"
     VERSION = tfds.core.Version(VERSIONS["xo"])

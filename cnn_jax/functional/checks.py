@@ -39,7 +39,7 @@ def _array(name: str, value: object) -> Array:
 
 
 def per_axis(
-    value: PerAxis, axes: int, name: str, *, least: int = 1
+    value: PerAxis, axes: int, name: str, *, minimum: int = 1
 ) -> tuple[int, ...]:
     """One whole number per spatial axis; a scalar stands for all axes."""
     entries = tuple(value) if isinstance(value, Sequence) else (value,) * axes
@@ -48,10 +48,10 @@ def per_axis(
             f"`{name}` has {len(entries)} entries, but there are {axes} spatial axes: "
             "give one number for all, or one for each."
         )
-    return tuple(whole(entry, name, least=least) for entry in entries)
+    return tuple(whole(entry, name, minimum=minimum) for entry in entries)
 
 
-def whole(value: object, name: str, *, least: int) -> int:
+def whole(value: object, name: str, *, minimum: int) -> int:
     """A whole number that is large enough."""
     try:
         number = operator.index(value)  # pyright: ignore[reportArgumentType]
@@ -59,8 +59,8 @@ def whole(value: object, name: str, *, least: int) -> int:
         raise TypeError(
             f"`{name}` is {value!r}, but whole numbers are needed."
         ) from None
-    if number < least:
-        raise ValueError(f"`{name}` is {number}, but must be at least {least}.")
+    if number < minimum:
+        raise ValueError(f"`{name}` is {number}, but must be at least {minimum}.")
     return number
 
 

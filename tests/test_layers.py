@@ -36,23 +36,23 @@ def imports(path):
                 yield from (f"cnn_jax.{alias.name}" for alias in node.names)
 
 
-def looks_up(path, floor):
-    """The imports of a file of a floor that point up, or aside."""
+def looks_up(path, layer):
+    """The imports of a file of a layer that point up, or aside."""
     found = []
     for name in imports(path):
         root, *rest = name.split(".")
-        inside = root == "cnn_jax" and rest and rest[0] != floor
-        if inside and rest[0] not in MAY_IMPORT[floor]:
+        inside = root == "cnn_jax" and rest and rest[0] != layer
+        if inside and rest[0] not in MAY_IMPORT[layer]:
             found.append(name)
-        if ONLY_IN.get(root, floor) != floor:
+        if ONLY_IN.get(root, layer) != layer:
             found.append(name)
     return found
 
 
-def files(floor):
+def files(layer):
     """The files of a subpackage, or the single file of that name."""
-    single = PACKAGE / f"{floor}.py"
-    return [single] if single.exists() else sorted((PACKAGE / floor).rglob("*.py"))
+    single = PACKAGE / f"{layer}.py"
+    return [single] if single.exists() else sorted((PACKAGE / layer).rglob("*.py"))
 
 
 def test_every_floor_is_known():
@@ -61,10 +61,10 @@ def test_every_floor_is_known():
     assert folders | single == set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize("floor", MAY_IMPORT)
-def test_imports_point_down(floor):
-    assert files(floor)
-    found = {str(f): up for f in files(floor) if (up := looks_up(f, floor))}
+@pytest.mark.parametrize("layer", MAY_IMPORT)
+def test_imports_point_down(layer):
+    assert files(layer)
+    found = {str(f): up for f in files(layer) if (up := looks_up(f, layer))}
     assert found == {}
 
 

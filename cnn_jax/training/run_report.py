@@ -56,8 +56,8 @@ def write_report(
     page.table(list(found), [[f"{value:.4f}" for value in found.values()]])
     if _one_of_many(data):
         inputs = data.test[input_name(data.test)]
-        votes, labels = predict(net, inputs), data.test["label"]
-        mistakes(page, inputs, votes, labels, data.classes)
+        logits, labels = predict(net, inputs), data.test["label"]
+        mistakes(page, inputs, logits, labels, data.classes)
     page.write(folder / "report.html", footer=hardware())
     return folder / "report.html"
 
@@ -86,7 +86,7 @@ def read_records(folder: str | Path) -> list[Record]:
 
 
 def learning(page: report.Page, records: Sequence[Record]) -> None:
-    """Adds the curves of the loss and of the share of wrong votes.
+    """Adds the curves of the loss and of the error rate.
 
     Args:
         page: To which.
@@ -102,7 +102,7 @@ def learning(page: report.Page, records: Sequence[Record]) -> None:
         curves.setdefault(what, {})[which or "training"] = line
     for what, lines in curves.items():
         drawn = {name: (steps, *_spread(line)) for name, line in lines.items()}
-        y = "share of wrong votes" if what == "error" else what
+        y = "error rate" if what == "error" else what
         figure = report.curves({f"{y} while learning": drawn}, x="step", y=y)
         page.figure(figure, f"The {y}, over the steps since the record before.")
 
@@ -116,7 +116,7 @@ def _spread(line: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
 def mistakes(
     page: report.Page,
     inputs: np.ndarray,
-    votes: np.ndarray,
+    logits: np.ndarray,
     labels: np.ndarray,
     classes: Sequence[str],
 ) -> np.ndarray:
@@ -127,30 +127,33 @@ def mistakes(
     Args:
         page: To which.
         inputs: What was voted on.
-        votes: One row per input.
+        logits: One row per input.
         labels: What it was.
         classes: The names.
 
     Returns:
         How often each class (rows) was taken for each (columns).
     """
-    answers, counts = votes.argmax(axis=-1), np.zeros((len(classes),) * 2, int)
+    answers, counts = logits.argmax(axis=-1), np.zeros((len(classes),) * 2, int)
     np.add.at(counts, (labels, answers), 1)
-    page.figure(report.confusion(counts, classes), "True classes, and votes.")
+    page.figure(
+        report.confusion(counts, classes),
+        "True classes (rows) and predicted classes (columns).",
+    )
     wrong = counts - np.diag(np.diag(counts))
     most = [at for at in np.argsort(wrong, axis=None)[::-1][:5] if wrong.flat[at]]
     pairs = [divmod(int(at), len(classes)) for at in most]
     rows = [[classes[t], classes[v], str(wrong[t, v])] for t, v in pairs]
     page.table(["true", "taken for", "times"], rows or [["none", "", ""]])
-    page.text(f"{wrong.sum():,} of {counts.sum():,} votes were wrong.")
-    sure = np.asarray(jax.nn.softmax(votes.astype(np.float32)))
+    page.text(f"{wrong.sum():,} of {counts.sum():,} predictions were wrong.")
+    sure = np.asarray(jax.nn.softmax(logits.astype(np.float32)))
     sure = np.where(answers == labels, -1, sure.max(axis=-1))
     worst = np.argsort(-sure, kind="stable")[: min(SHOWN, int(wrong.sum()))]
     if len(worst) and inputs.ndim == 4 and inputs.shape[-1] in (1, 3):
         said = [(int(labels[i]), int(answers[i])) for i in worst]
         titles = [f"{classes[t]}, not {classes[v]}" for t, v in said]
         page.figure(
-            report.pictures([_picture(inputs[i]) for i in worst], titles=titles),
+            report.images([_picture(inputs[i]) for i in worst], titles=titles),
             "The worst: what they are, and what they were taken for, the surest first.",
         )
     return counts

@@ -141,7 +141,7 @@ def with_head(net: nn.Chain, *, classes: int, rngs: nnx.Rngs) -> nn.Chain:
 
     Args:
         net: A network whose last stage is `nn.Dense`.
-        classes: How many categories the new one votes for.
+        classes: How many categories the new one logits for.
         rngs: Its stream `params` gives the key.
 
     Returns:
@@ -153,8 +153,10 @@ def with_head(net: nn.Chain, *, classes: int, rngs: nnx.Rngs) -> nn.Chain:
     Example:
         >>> net = build("resnet20", rngs=nnx.Rngs(0))
         >>> new = with_head(net, classes=3, rngs=nnx.Rngs(1))
-        >>> new.stages["votes"].kernel.shape, new.stages["conv1"] is net.stages["conv1"]
-        ((64, 3), True)
+        >>> new.stages["classifier"].kernel.shape
+        (64, 3)
+        >>> new.stages["conv1"] is net.stages["conv1"]
+        True
 
     Source:
         Yosinski, Clune, Bengio & Lipson, "How transferable are features in deep neural
@@ -176,7 +178,7 @@ _IMAGENET = {
     "schedule": "step",
     "epochs": 90,
 }
-RECIPES: dict[str, dict[str, Any]] = {
+HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "xo_net": {"learning_rate": 3e-3, "batch_size": 50},
     "mlp": {"learning_rate": 3e-3, "schedule": "onecycle", "epochs": 60},
     "sound_net": {"learning_rate": 3e-3, "schedule": "onecycle", "epochs": 30},
@@ -209,13 +211,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-def recipe(name: str) -> dict[str, Any]:
+def hyperparameters(name: str) -> dict[str, Any]:
     """How a network was trained, as the fields of a `training.Config`.
 
-    `training.Config(**models.recipe("resnet50"))`. What the papers do and a Config has
-    not (pictures of several scales, colours changed by chance) is left out; momentum is
-    Nesterov's in all of them, and a rate that fell when it no longer helped falls at
-    fixed thirds.
+    `training.Config(**models.hyperparameters("resnet50"))`. Steps of the papers that a
+    Config lacks (multi-scale crops, colour jitter) are left out. Momentum is Nesterov's
+    in all of them. Rates that the papers dropped by hand drop at fixed thirds here.
 
     Args:
         name: One of `MODELS`.
@@ -227,8 +228,8 @@ def recipe(name: str) -> dict[str, Any]:
         ValueError: If there is no such network.
 
     Example:
-        >>> recipe("resnet20")["epochs"], recipe("vgg16")["weight_decay"]
-        (164, 0.0005)
+        >>> hyperparameters("resnet20")["epochs"]
+        164
 
     Source:
         AlexNet: Krizhevsky et al. 2012, section 5. VGG: Simonyan & Zisserman 2014,
@@ -238,7 +239,7 @@ def recipe(name: str) -> dict[str, Any]:
     """
     make = _known(name, MODELS)
     family = getattr(make, "func", make).__name__
-    return dict(RECIPES[family])
+    return dict(HYPERPARAMETERS[family])
 
 
 def _known(name: str, table: dict[str, Any]) -> Any:
