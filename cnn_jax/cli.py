@@ -101,7 +101,7 @@ class Train:
         )
         show_plan(page, about, why, config, found)
         net = about.build()
-        training.fit(net, found, config)  # Says what is wrong before there is a run.
+        training.check(net, found, config)  # Before there is a run folder.
         folder = training.Run.create(self.runs, "train", self.name, about).folder
         trained.write_origin(folder, found)
         return _fit(page, folder, net, found, config, began)

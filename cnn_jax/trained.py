@@ -31,7 +31,6 @@ from cnn_jax.data.splits import with_validation
 from cnn_jax.data.table import SUFFIXES as TABLES
 from cnn_jax.data.table import Table, labels_of, load_table, read_csv
 from cnn_jax.nn import Chain
-from cnn_jax.training.checkpoint import best, restore
 
 BATCH = 64  # Always as many go through the network at once: one compilation.
 SMALLEST = 32  # What the networks for small pictures were made for.
@@ -194,7 +193,7 @@ def load(folder: str | Path) -> Trained:
     """
     about = read_about(folder)
     net = about.build()
-    restore(best(folder) / "net0", net)
+    training.restore(training.best(folder), net)
     return Trained(Path(folder), about, net, from_fields(about.reader))
 
 
@@ -363,8 +362,7 @@ def config_for(model: str, found: Dataset, **asked: Any) -> training.Config:
         "schedule": "onecycle",
         "learning_rate": 3e-3,
         "augment": augment,
-        # It never ends early, but the best weights are given back.
-        "patience": asked.get("epochs") or epochs,
+        "keep_best": True,
         "save_every": 30.0,
     }
     said = {name: value for name, value in asked.items() if value is not None}

@@ -33,7 +33,7 @@ from rich.progress import track
 from cnn_jax import data, nn, report, training
 from cnn_jax.data.dataset import batches, length
 from cnn_jax.models import mlp, sound_net
-from cnn_jax.training.run_report import mistakes
+from cnn_jax.training.run_report import show_errors
 from experiments._shared import compiled, footer, start
 
 LEVELS = {"clean": np.inf, "20 dB": 20.0, "10 dB": 10.0, "0 dB": 0.0}
@@ -507,7 +507,7 @@ def confused(
         its = heard[name]
         waves = np.concatenate([its.waves] * len(votes[name]))
         labels = np.tile(its.labels, len(votes[name]))
-        mistakes(page, waves, np.concatenate(votes[name]), labels, classes)
+        show_errors(page, waves, np.concatenate(votes[name]), labels, classes)
 
 
 if __name__ == "__main__":

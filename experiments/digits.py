@@ -27,7 +27,7 @@ from sklearn.svm import SVC
 import cnn_jax.functional as F
 from cnn_jax import data, nn, report, training
 from cnn_jax.models import lenet5
-from cnn_jax.training.run_report import learning, mistakes
+from cnn_jax.training.run_report import learning_curves, show_errors
 from experiments._shared import footer, start
 
 SIZE = 32  # What LeNet-5 was made for.
@@ -93,7 +93,7 @@ def run(config: Config) -> Result:
     page.section("The mistakes of all seeds")
     images = np.concatenate([split.test["image"] for split in splits])
     every = images, np.concatenate(votes), np.concatenate(truth)
-    confusion = mistakes(page, *every, loaded.classes)
+    confusion = show_errors(page, *every, loaded.classes)
     folder.log({"lenet": lenet, "svm": svm, "lead": lead})
     page.write(folder.folder / "report.html", footer=footer(began))
     page.console.print(f"\n{footer(began)}\nreport: {folder.folder / 'report.html'}")
@@ -159,7 +159,7 @@ def train(
     shown = training.progress_bar(
         records, name=f"{config.seeds} networks", console=page.console
     )
-    learning(page, list(shown))
+    learning_curves(page, list(shown))
     return nets
 
 

@@ -25,7 +25,7 @@ from jax.flatten_util import ravel_pytree
 from sklearn.neighbors import KNeighborsClassifier
 
 import cnn_jax.functional as F
-from cnn_jax import data, nn, report, training
+from cnn_jax import data, nn, report, tasks, training
 from cnn_jax.models import xo_net
 from experiments._shared import compiled, footer, start
 
@@ -563,7 +563,7 @@ def _both_ways(config: Config) -> Found:
 
     def error(weights: jax.Array) -> jax.Array:
         votes = nnx.merge(graph, unravel(weights))(jnp.asarray(examples["image"]))
-        return training.cross_entropy(votes, jnp.asarray(examples["label"])).mean()
+        return tasks.cross_entropy(votes, jnp.asarray(examples["label"])).mean()
 
     sweep = compiled(lambda w: training.nudge(error, w, NUDGE))
     slope = compiled(lambda w: training.difference_gradient(error, w, 1e-2))

@@ -3,9 +3,9 @@ import inspect
 import pytest
 
 import cnn_jax
-from cnn_jax import data, functional, lowering, models, nn, report, training
+from cnn_jax import data, functional, lowering, models, nn, report, tasks, training
 
-LAYERS = (data, functional, lowering, models, nn, report, training)
+LAYERS = (data, functional, lowering, models, nn, report, tasks, training)
 
 
 def public(layer):

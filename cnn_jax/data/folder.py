@@ -1,7 +1,6 @@
 """A folder of pictures or sounds: one subfolder per class."""
 
 import contextlib
-import errno
 import math
 import re
 import statistics
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.data.dataset import Dataset, Origin, Split
+from cnn_jax.data.errors import SYSTEM, raise_if_system
 from cnn_jax.data.readers import (
     AUDIO_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -30,7 +30,6 @@ from cnn_jax.data.splits import split_rows
 IN_MEMORY = 2**30  # Bytes up to which decoded files are kept in arrays.
 SIZES = (32, 64, 128)  # Of pictures, where none is asked for.
 HIGHEST_RATE, LONGEST = 22_050, 10.0  # Of sounds, where nothing else is asked for.
-SYSTEM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO))
 WORKERS, AHEAD = 4, 64  # Threads that read, and files that are read ahead.
 IGNORED = frozenset(("thumbs.db", "desktop.ini"))
 SPLITS = {
@@ -343,7 +342,7 @@ def attempts(reader: Reader, paths: Iterable[Path]) -> Iterator[np.ndarray | Exc
         try:
             return reader.read(path)
         except Exception as error:  # Pillow raises whatever its decoders do.
-            raise_if_of_the_system(error)
+            raise_if_system(error, codes=SYSTEM)
             return error
 
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -362,21 +361,7 @@ def _skip_broken() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Pillow raises whatever its decoders do.
-        raise_if_of_the_system(error)
-
-
-def raise_if_of_the_system(error: Exception) -> None:
-    """Raises what is no fault of one file: too many open files, no memory, a bad disk.
-
-    Args:
-        error: What reading a file raised.
-
-    Raises:
-        OSError: If it is such an error.
-        MemoryError: If there was too little memory.
-    """
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) in SYSTEM:
-        raise error
+        raise_if_system(error, codes=SYSTEM)
 
 
 def reason(error: Exception) -> str:

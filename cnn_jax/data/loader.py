@@ -6,7 +6,6 @@ import difflib
 import importlib
 import importlib.util
 import io
-import logging
 import math
 import os
 import re
@@ -25,7 +24,9 @@ import numpy as np
 
 from cnn_jax.data.builders import VERSIONS
 from cnn_jax.data.dataset import Dataset, Origin, Split, input_name
+from cnn_jax.data.errors import DamagedError
 from cnn_jax.data.folder import load_folder, note_on_lengths, usual_seconds, usual_size
+from cnn_jax.data.quiet import quiet
 from cnn_jax.data.readers import AudioReader, ImageReader
 from cnn_jax.data.splits import WHOLE, check_seed, split_rows
 from cnn_jax.data.table import SUFFIXES, load_table
@@ -33,10 +34,6 @@ from cnn_jax.data.table import SUFFIXES, load_table
 NUMBER = (*WHOLE, float, np.floating)
 # What TFDS raises where it has no code, or no TensorFlow, to make or read a set.
 UNSUPPORTED = (ImportError, NotImplementedError, AssertionError)
-
-
-class DamagedError(ValueError):
-    """A cache file does not hold what was written."""
 
 
 def load(
@@ -205,18 +202,6 @@ def _resized(images: np.ndarray, reader: ImageReader) -> np.ndarray:
     if images.dtype == np.uint8:
         return np.stack([reader.fit(image) for image in images])
     return np.asarray(jax.image.resize(images, (len(images), *reader.shape), "cubic"))
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps TFDS and Orbax from logging what a user cannot mend."""
-    log = logging.getLogger("absl")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _read(cache: Path) -> Dataset:
