@@ -473,7 +473,7 @@ def show_locality(page: report.Page, found: locality.Report) -> None:
         page.text(line)
     page.section("How often each was right, on rows that it had not learned from")
     rows = []
-    for name, shares in found.right.items():
+    for name, shares in found.accuracy.items():
         mean, spread = 100 * shares.mean(), 100 * shares.std(ddof=1)
         rows.append([name, f"{mean:.1f} ± {spread:.1f}"])
     page.table(["", "right, %"], rows)

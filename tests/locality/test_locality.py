@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from cnn_jax import locality
-from cnn_jax.locality import Interval
+from cnn_jax.locality import Interval, report, statistics, study
 
 KEY = jax.random.key(0)
 
@@ -45,8 +45,8 @@ def test_order_is_not_found_where_there_is_none(rng):
     found = locality.test(x, y, key=KEY, seeds=4, margin=0.05)
     assert found.p > 0.02
     assert found.verdict == locality.DOES_NOT
-    assert found.right["CNN"].mean() > 0.85
-    assert set(found.right) == {"CNN", "MLP", "boosted trees"}
+    assert found.accuracy["CNN"].mean() > 0.85
+    assert set(found.accuracy) == {"CNN", "MLP", "boosted trees"}
 
 
 @pytest.mark.full
@@ -55,7 +55,7 @@ def test_random_labels_and_many_columns_leave_chance(rng):
     x, y = noise(rng, 200, columns=60)
     x[rng.random(x.shape) < 0.1] = np.nan
     found = locality.test(x, rng.permutation(y), key=KEY, seeds=6, budget=3)
-    for name, shares in found.right.items():
+    for name, shares in found.accuracy.items():
         assert abs(shares.mean() - 0.5) < 0.1, name
     assert found.verdict != locality.CARRIES
 
@@ -64,7 +64,7 @@ def test_the_test_is_that_of_the_definition(rng):
     x, y = noise(rng, 60, columns=5)
     found = locality.test(x, y, key=KEY, seeds=4, budget=3, rivals=False)
     assert found.rule == "t"
-    assert found.right.keys() == {"CNN"}
+    assert found.accuracy.keys() == {"CNN"}
     assert found.rival is None
     again = locality.test(x, y, key=KEY, seeds=4, budget=3, rivals=False)
     assert again.effect == found.effect
@@ -77,7 +77,7 @@ def test_the_test_is_that_of_the_definition(rng):
 
 def test_the_corrected_error_and_ranks(rng):
     x, y = noise(rng, 60, columns=5)
-    found = locality._Found(locality.check(x, y), 4, KEY)
+    found = study._Study(locality.prepare(x, y), 4, KEY)
     values = np.array([0.1, 0.3, 0.0, 0.2])
     want = np.sqrt((1 / 4 + 18 / 42) * values.var(ddof=1))
     reach = stats.t.ppf(0.975, 3) * want
@@ -95,7 +95,7 @@ def test_the_corrected_error_and_ranks(rng):
 
     found.train = scored
     orders = np.stack([np.roll(np.arange(5), -i) for i in range(5)])
-    found.others = lambda count: np.resize(orders[1:], (count, 5))
+    found.random_orders = lambda count: np.resize(orders[1:], (count, 5))
     found.similar = lambda split: np.array([2, 0, 1, 3, 4])
     ranks = found.ranks(8)
     assert ranks.p == {"true": 1 / 9, "similar": (1 + 4) / 9}
@@ -112,13 +112,13 @@ def test_the_corrected_error_and_ranks(rng):
     ],
 )
 def test_the_rule(p, low, high, verdict):
-    assert locality._verdict(p, Interval((low + high) / 2, low, high), 0.02) == verdict
+    assert report.decide(p, Interval((low + high) / 2, low, high), 0.02) == verdict
 
 
 def test_rows_that_would_decide():
     """Half the width needs four times the rows."""
-    assert locality._needed(Interval(0.0, -0.04, 0.04), 0.02, 100) == 400
-    assert locality._needed(Interval(0.03, -0.03, 0.09), 0.02, 100) == 400
+    assert statistics.rows_needed(Interval(0.0, -0.04, 0.04), 0.02, 100) == 400
+    assert statistics.rows_needed(Interval(0.03, -0.03, 0.09), 0.02, 100) == 400
 
 
 def test_equal_rows_stay_together_and_parts_are_scaled_by_what_is_learned(rng):
@@ -126,8 +126,8 @@ def test_equal_rows_stay_together_and_parts_are_scaled_by_what_is_learned(rng):
     x[:, 1] = 50 + 7 * x[:, 1]
     x[5:30, 2] = np.nan
     x[40:50], y[40:50] = x[:10], y[:10]
-    given = locality.check(x, y)
-    splits = locality.deal(given, 3, np.random.default_rng(0))
+    given = locality.prepare(x, y)
+    splits = locality.resample(given, 3, np.random.default_rng(0))
     assert "10 rows repeat another one" in " ".join(given.notes)
     for train, test in zip(splits.train_x, splits.test_x, strict=True):
         there = {row.tobytes() for row in train}
@@ -141,9 +141,9 @@ def test_equal_rows_stay_together_and_parts_are_scaled_by_what_is_learned(rng):
 def test_pictures_keep_their_shades(rng):
     x = rng.integers(0, 256, (40, 3, 4, 2)).astype(np.uint8)
     x[..., 1] //= 4
-    given = locality.check(x, np.arange(40) % 2, ())
+    given = locality.prepare(x, np.arange(40) % 2, ())
     assert given.size == (3, 4)
-    splits = locality.deal(given, 2, np.random.default_rng(0))
+    splits = locality.resample(given, 2, np.random.default_rng(0))
     first = splits.train_x[0]
     assert first.shape == (28, 12, 2)
     np.testing.assert_allclose(first.mean(axis=(0, 1)), 0, atol=1e-4)
@@ -154,7 +154,7 @@ def test_pictures_keep_their_shades(rng):
 def test_similar_columns_become_neighbours(rng):
     pairs = rng.normal(size=(100, 3))
     x = np.concatenate([pairs, pairs + rng.normal(0, 0.1, (100, 3))], axis=1)
-    found = locality._Found(locality.check(x, np.arange(100) % 2, ()), 2, KEY)
+    found = study._Study(locality.prepare(x, np.arange(100) % 2, ()), 2, KEY)
     order = found.similar(0).tolist()
     assert sorted(order) == list(range(6))
     assert all(abs(order.index(i) - order.index(i + 3)) == 1 for i in range(3))
@@ -168,7 +168,7 @@ def test_text_gaps_and_constants_are_handled_and_said(rng):
     table[3:7, 1] = ""
     table[:, 2] = 5
     table[:, 3] = rng.normal(size=rows)
-    given = locality.check(table, np.arange(rows) % 2, ("colour", "a", "b", "c"))
+    given = locality.prepare(table, np.arange(rows) % 2, ("colour", "a", "b", "c"))
     assert given.x.shape == (rows, 4, 1)
     said = "; ".join(given.notes)
     assert "column 'colour' is text and became a column for each value" in said
@@ -182,7 +182,7 @@ def test_a_column_that_is_the_label_is_named(rng):
     x, y = noise(rng, 40)
     x[:, 5] = np.where(y == 1, -3.0, 8.0)
     with pytest.warns(UserWarning, match="column 'paid' is the label by another name"):
-        locality.check(x, y, [*"abcde", "paid", *"gh"])
+        locality.prepare(x, y, [*"abcde", "paid", *"gh"])
 
 
 @pytest.mark.parametrize(
