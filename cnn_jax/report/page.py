@@ -83,7 +83,7 @@ class Page:
         png = base64.b64encode(file.getvalue()).decode()
         self._add("figure", {"png": png, "caption": caption})
 
-    def sounds(self, clips: Mapping[str, np.ndarray], *, rate: int) -> None:
+    def audio(self, clips: Mapping[str, np.ndarray], *, rate: int) -> None:
         """Adds a row of sounds that the page plays, and nothing to the terminal.
 
         Args:

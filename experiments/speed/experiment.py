@@ -35,7 +35,7 @@ CPU_PARTS: dict[str, Measurement] = {
 
 @dataclass(frozen=True)
 class Result:
-    """The folder of the run, and all times in seconds: part → row → library → rounds."""
+    """The folder of the run, and its seconds: part → row → library → rounds."""
 
     folder: Path
     times: dict[str, dict[str, Times]]

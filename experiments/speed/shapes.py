@@ -24,7 +24,7 @@ class Op(NamedTuple):
 
     @property
     def name(self) -> str:
-        """A short name: "64×32² 64→128 3² s2" is batch × size, features, window, stride."""
+        """Batch × size, channels → features, window and stride: "64×32² 3→8 3² s2"."""
         maps = f"{self.batch}×{_power(self.size)} {self.channels}→{self.features}"
         extra = f" s{self.stride}" * (self.stride > 1)
         extra += f" d{self.dilation}" * (self.dilation > 1)

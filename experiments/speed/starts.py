@@ -17,7 +17,7 @@ LIBRARIES = ("cnn_jax", "Flax", "PyTorch")
 
 
 def starts(config: Config, page: report.Page) -> dict[str, Times]:
-    """Times fresh processes, first with an empty compilation cache, then with a full."""
+    """Times fresh processes without and with a filled compilation cache."""
     page.section("Start and memory")
     times, rows = {}, []
     for name in QUICK if config.quick else [*QUICK, "ResNet-18"]:

@@ -61,7 +61,8 @@ def _stage_outputs(net: nn.Chain):
 
 def _maps(letter: str, image: np.ndarray, stages: dict[str, np.ndarray]):
     """The image and, row by row, maps of each stage, in a grid of five columns."""
-    cells, titles = [image], [letter]
+    cells: list[np.ndarray | None] = [image]
+    titles = [letter]
     for row, (name, maps) in enumerate(stages.items()):
         if row > 0:  # Under the image the first column is empty.
             cells.append(None)
