@@ -10,8 +10,9 @@ import numpy as np
 import tyro
 from rich.console import Console
 from rich.progress import track
+from sklearn.model_selection import train_test_split
 
-from cnn_jax import compiler_options, report
+from cnn_jax import compiler_options, data, report
 from cnn_jax.training import NotFiniteError, Run, hardware
 
 T = TypeVar("T")
@@ -50,6 +51,18 @@ def points(interval: Sequence[float], *, digits: int = 1) -> str:
     """A mean difference and its interval, in percentage points."""
     mean, low, high = (f"{100 * value:+.{digits}f}" for value in interval)
     return f"{mean} ({low} to {high})".replace("-", "−")
+
+
+def resplit(dataset: data.Dataset, seed: int) -> data.Dataset:
+    """Joins train and test split, and draws a stratified quarter as the test split."""
+    images, labels = (
+        np.concatenate([dataset.train[name], dataset.test[name]])
+        for name in ("image", "label")
+    )
+    rows = np.arange(len(labels))
+    parts = train_test_split(rows, test_size=0.25, stratify=labels, random_state=seed)
+    train, test = ({"image": images[part], "label": labels[part]} for part in parts)
+    return data.Dataset(train=train, test=test, classes=dataset.classes)
 
 
 def finish(page: report.Page, run: Run, began: float) -> None:

@@ -26,12 +26,13 @@ def from_waveform_to_image(
     spectrogram = np.asarray(compiled(stage)(waveform))[..., 0]
     bands, chunks = spectrogram.shape
     page.text(
-        f"{len(waveform):,} samples are {len(waveform) / rate:.2f} s. They are cut into "
-        f"{chunks} chunks of {stage.n_fft} samples ({1000 * stage.n_fft / rate:.0f} "
-        f"ms), one every {stage.hop_length} samples. Each chunk is split into "
+        f"{len(waveform):,} samples are {len(waveform) / rate:.2f} s. They are cut "
+        f"into {chunks} chunks of {stage.n_fft} samples "
+        f"({1000 * stage.n_fft / rate:.0f} ms), one every {stage.hop_length} samples. "
+        f"Each chunk is split into "
         f"{1 + stage.n_fft // 2} frequencies, which are summed in {bands} bands of the "
-        "mel scale, the frequency resolution of the ear. The level of a band in decibels "
-        "is one pixel. A column per chunk and a row per band make an image."
+        "mel scale, the frequency resolution of the ear. The level of a band in "
+        "decibels is one pixel. A column per chunk and a row per band make an image."
     )
     loudest = int(spectrogram.max(axis=0).argmax())
     _one_chunk(page, stage, waveform, rate, loudest)
@@ -86,7 +87,7 @@ def listen(
     tests: dict[str, Recordings],
     classes: Sequence[str],
 ) -> None:
-    """Adds players: each word from each split, and one recording at each noise level."""
+    """Adds players: each word of each split, and one recording at each noise level."""
     page.section("Listen")
     names = {"train": "training", "test": "test", OTHER: OTHER}
     for label, word in enumerate(classes[:10]):
@@ -121,7 +122,7 @@ def gradients(
     )
     magnitude = _mean_gradient(nets, spectrograms, jnp.asarray(labels))
     rows = list(zip(_upright(spectrograms), _upright(magnitude), strict=True))
-    images, titles = _grid(rows, [classes[label] for label in labels])
+    images, titles = _grid(rows, [classes[int(label)] for label in labels])
     page.figure(
         report.images(images, titles=titles, columns=COLUMNS),
         "Above: a test recording. Below: the magnitude of the gradient of its logit "
