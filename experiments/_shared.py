@@ -18,12 +18,15 @@ from cnn_jax.training import NotFiniteError, Run, hardware
 T = TypeVar("T")
 
 
-def start(experiment: Callable[[Any], Any], config: type, doc: str | None) -> None:
-    """Runs an experiment with the flags of the command line.
+def start(
+    name: str, experiment: Callable[[Any], Any], config: type, doc: str | None
+) -> None:
+    """Runs the experiment `experiments.<name>` with the flags of the command line.
 
     Errors that the user can correct are printed in one line, without a traceback.
     """
-    options = tyro.cli(config, description=doc)
+    command = f"python -m experiments.{name}"
+    options = tyro.cli(config, prog=command, description=doc)
     try:
         experiment(options)
     except (OSError, NotFiniteError, ValueError) as error:

@@ -177,8 +177,9 @@ def volumes(page: report.Page) -> tuple[int, ...]:
         "stride 1, zero padding": {"padding": "same"},
     }
     maps = {name: F.conv(image, kernels, **options) for name, options in layers.items()}
+    page.text("96 kernels of 3 × 3 × 3 turn a colour image into a volume of 96 maps.")
     rows = [[name, "30×30×3", _shape(volume)] for name, volume in maps.items()]
-    page.table(["96 kernels of 3×3×3, with", "from", "to"], rows)
+    page.table(["96 kernels, with", "from", "to"], rows)
     page.text(
         "A larger stride takes fewer steps and gives a smaller map. Without padding a "
         "3 × 3 kernel removes one pixel on every side; padding with zeros keeps the "
@@ -268,7 +269,7 @@ def cost_law(page: report.Page) -> dict[str, int]:
 
 def main() -> None:
     """Runs the experiment with the flags of the command line."""
-    start(run, Config, __doc__)
+    start("convolution", run, Config, __doc__)
 
 
 if __name__ == "__main__":

@@ -233,7 +233,7 @@ def show_errors(
 
 def main() -> None:
     """Runs the experiment with the flags of the command line."""
-    start(run, Config, __doc__)
+    start("digits", run, Config, __doc__)
 
 
 if __name__ == "__main__":

@@ -251,7 +251,7 @@ def _percent(claims: int, count: int) -> str:
 
 def main() -> None:
     """Runs the experiment with the flags of the command line."""
-    start(run, Config, __doc__)
+    start("locality", run, Config, __doc__)
 
 
 if __name__ == "__main__":

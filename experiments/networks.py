@@ -237,7 +237,7 @@ def _cost_of_depth(design: str, train: ErrorRates) -> str:
 
 def main() -> None:
     """Runs the experiment with the flags of the command line."""
-    start(run, Config, __doc__)
+    start("networks", run, Config, __doc__)
 
 
 if __name__ == "__main__":

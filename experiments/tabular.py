@@ -248,7 +248,7 @@ def show_costs(page: report.Page, accuracy: dict[str, Accuracy]) -> None:
 
 def main() -> None:
     """Runs the experiment with the flags of the command line."""
-    start(run, Config, __doc__)
+    start("tabular", run, Config, __doc__)
 
 
 if __name__ == "__main__":

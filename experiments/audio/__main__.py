@@ -6,7 +6,7 @@ from experiments._shared import start
 
 def main() -> None:
     """Runs the experiment with the flags of the command line."""
-    start(audio.run, audio.Config, audio.__doc__)
+    start("audio", audio.run, audio.Config, audio.__doc__)
 
 
 if __name__ == "__main__":

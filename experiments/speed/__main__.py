@@ -6,7 +6,7 @@ from experiments._shared import start
 
 def main() -> None:
     """Runs the benchmark with the flags of the command line."""
-    start(speed.run, speed.Config, speed.__doc__)
+    start("speed", speed.run, speed.Config, speed.__doc__)
 
 
 if __name__ == "__main__":

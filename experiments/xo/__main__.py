@@ -6,7 +6,7 @@ from experiments._shared import start
 
 def main() -> None:
     """Runs the experiment with the flags of the command line."""
-    start(xo.run, xo.Config, xo.__doc__)
+    start("xo", xo.run, xo.Config, xo.__doc__)
 
 
 if __name__ == "__main__":
