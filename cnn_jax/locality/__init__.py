@@ -21,5 +21,6 @@ from cnn_jax.locality.report import Verdict as Verdict
 from cnn_jax.locality.splits import Splits as Splits
 from cnn_jax.locality.splits import resample as resample
 from cnn_jax.locality.statistics import Interval as Interval
+from cnn_jax.locality.statistics import corrected_t as corrected_t
 from cnn_jax.locality.study import ENOUGH as ENOUGH
 from cnn_jax.locality.study import test as test

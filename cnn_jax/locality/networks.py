@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from cnn_jax import models
+from cnn_jax.locality.inputs import PreparedData
 from cnn_jax.locality.splits import Splits
 from cnn_jax.lowering import compiler_options
 from cnn_jax.training.trainer import side_by_side
@@ -37,6 +38,11 @@ class ModelSpec:
     size: tuple[int, ...]
     channels: int
     classes: int
+
+    @classmethod
+    def for_data(cls, kind: Literal["CNN", "MLP"], data: PreparedData) -> "ModelSpec":
+        """The network that reads some data."""
+        return cls(kind, data.size, data.x.shape[-1], data.classes)
 
     def build(self, key: Array) -> nnx.Module:
         """A network with weights from a key."""

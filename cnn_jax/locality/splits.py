@@ -20,6 +20,11 @@ class Splits(NamedTuple):
     test_x: Any
     test_y: Any
 
+    @property
+    def test_to_train(self) -> float:
+        """The number of test rows over that of training rows."""
+        return self.test_y.shape[1] / self.train_y.shape[1]
+
 
 def resample(data: PreparedData, seeds: int, rng: np.random.Generator) -> Splits:
     """Splits the rows at random into training and test rows, several times.

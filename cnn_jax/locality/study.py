@@ -140,12 +140,10 @@ class _Study:
         self.rng = np.random.default_rng(seed)
         self.data, self.key, self.seeds = data, key, seeds
         self.splits, self.positions = resample(data, seeds, self.rng), data.x.shape[1]
-        rows = self.splits.test_y.shape[1], self.splits.train_y.shape[1]
-        self.test_to_train = rows[0] / rows[1]
 
     def interval(self, values: np.ndarray, level: float) -> Interval:
         """The confidence interval of a mean over these splits."""
-        return corrected_t(values, self.test_to_train, level=level)[0]
+        return corrected_t(values, self.splits.test_to_train, level=level)[0]
 
     def lead(self, accuracy: dict[str, np.ndarray], rival: str) -> Interval:
         """Accuracy of the network minus that of the rival on the same splits."""
@@ -153,13 +151,12 @@ class _Study:
 
     def t_test(self, values: np.ndarray) -> float:
         """The one-sided p-value of a mean above 0."""
-        return corrected_t(values, self.test_to_train)[1]
+        return corrected_t(values, self.splits.test_to_train)[1]
 
     def train(self, kind: Any, split: np.ndarray, order: np.ndarray) -> Any:
         """Accuracies and Brier scores of many networks."""
         self.key, key = jax.random.split(self.key)
-        data = self.data
-        spec = ModelSpec(kind, data.size, data.x.shape[-1], data.classes)
+        spec = ModelSpec.for_data(kind, self.data)
         return train(spec, self.splits, split, order, key=key)
 
     def random_orders(self, count: int) -> np.ndarray:

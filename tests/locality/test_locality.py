@@ -173,7 +173,7 @@ def test_text_gaps_and_constants_are_handled_and_said(rng):
     said = "; ".join(given.notes)
     assert "column 'colour' is text and became a column for each value" in said
     assert "missing values became the mean of their column: 'a' (4)" in said
-    assert "columns that never change were dropped: 'b'" in said
+    assert "constant columns were dropped: 'b'" in said
     np.testing.assert_array_equal(given.x[:6, 0, 0], [0, 1, 0, 0, 1, 0])  # green
     np.testing.assert_array_equal(given.x[:6, 1, 0], [1, 0, 0, 1, 0, 0])  # red
 
@@ -188,7 +188,7 @@ def test_a_column_that_is_the_label_is_named(rng):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x, y * 0), "`labels` is always 0: there is nothing to tell"),
+        (lambda x, y: (x, y * 0), "`labels` is always 0, but needs at least 2 classes"),
         (lambda x, y: (x, x[:, 0]), "40 different values, which is a quantity"),
         (lambda x, y: (x, np.arange(40)), "40 different values, which is a quantity"),
         (lambda x, y: (x, y[:-1]), r"`labels` has shape \(39,\), but needs \(40,\)"),
@@ -196,8 +196,8 @@ def test_a_column_that_is_the_label_is_named(rng):
             lambda x, y: (x, np.where(np.arange(40) < 3, 2, y)),
             r"fewer than 10 rows: 2 \(3\)",
         ),
-        (lambda x, y: (x * 0, y), "no column that ever changes"),
-        (lambda x, y: (x[:, :1], y), "has 1 place.s., which have no order"),
+        (lambda x, y: (x * 0, y), "has constant columns only"),
+        (lambda x, y: (x[:, :1], y), "has 1 position.s., but order needs"),
         (
             lambda x, y: (np.where(x > 2, np.inf, x), y),
             "column 'column .' has inf",
@@ -213,7 +213,7 @@ def test_data_that_give_no_answer(rng, change, message, as_shipped):
 def test_options_out_of_range(rng):
     x, y = noise(rng, 40)
     for how, message in (
-        ({"seeds": 1}, "`seeds` is 1, but a spread needs"),
+        ({"seeds": 1}, "`seeds` is 1, but must be at least 2"),
         ({"budget": 0}, "`budget` is 0, but must be at least 1"),
         ({"margin": 1.5}, "`margin` is 1.5, but must be between"),
         ({"names": ["a"]}, "`names` has 1 entries, but there are 8 columns"),
