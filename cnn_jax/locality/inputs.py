@@ -84,7 +84,8 @@ def _classes(labels: np.ndarray, rows: int) -> tuple[np.ndarray, int]:
         )
     if few:
         raise ValueError(
-            f"`labels` has classes of fewer than {MIN_ROWS} rows: {', '.join(few[:5])}; "
+            f"`labels` has classes with fewer than {MIN_ROWS} rows: "
+            f"{', '.join(few[:5])}; "
             "leave them out or join them."
         )
     return y.astype(np.int32), len(names)
