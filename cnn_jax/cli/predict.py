@@ -13,7 +13,8 @@ import numpy as np
 import tyro
 
 from cnn_jax import trained
-from cnn_jax.data.folder import reason, shown
+from cnn_jax.data.files import reason
+from cnn_jax.data.folder import shown
 
 Format = Literal["table", "json", "csv"]
 

@@ -9,13 +9,8 @@ import numpy as np
 
 from cnn_jax import training
 from cnn_jax.data import Dataset, Split
-from cnn_jax.data.folder import (
-    attempts,
-    check_broken,
-    labels_in,
-    list_files,
-    read_split,
-)
+from cnn_jax.data.files import attempts, check_broken, read_split
+from cnn_jax.data.folder import labels_in, list_files
 from cnn_jax.data.readers import Reader, from_fields
 from cnn_jax.data.table import SUFFIXES as TABLES
 from cnn_jax.data.table import Table, labels_of, read_csv

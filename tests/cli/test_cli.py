@@ -89,7 +89,7 @@ def test_predict_tells_files_and_goes_on_past_broken_ones(run, capsys, digits):
     asked = [digits / "3", digits / "4" / "0007.png", digits / "none.png"]
     out, said, code = typed(capsys, "predict", run, *asked, "--format", "csv")
     assert code == 1
-    assert "4/0007.png: no picture that can be read" in said
+    assert "4/0007.png: no image that can be read" in said
     assert "none.png: No such file or directory" in said
     assert "2 of 32 files could not be read" in said
     rows = list(csv.DictReader(io.StringIO(out)))
