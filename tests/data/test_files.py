@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_an_error_and_no_more(tmp_path):
     assert said[0] == said[3] == said[4] == "no image that can be read"
     assert "truncated" in said[1]
     assert "exceeds limit" in said[2]
-    assert said[5] == "it is a sound, where a picture is expected"
+    assert said[5] == "it is audio, but an image is expected"
     assert said[6] == "No such file or directory"
     assert found[-1].shape == (8, 8, 1)
 
@@ -241,7 +241,7 @@ def test_sounds_that_are_none(tmp_path):
     assert said[0] == "it has no samples"
     assert said[1] == "it has samples that are NaN or infinite"
     assert "Format not recognised" in said[2]
-    assert said[3] == "it is a picture, where a sound is expected"
+    assert said[3] == "it is an image, but audio is expected"
 
 
 def test_readers_survive_json():
@@ -447,7 +447,7 @@ def test_pictures_of_one_colour_are_said(tmp_path):
     root = files.digits(tmp_path / "d", per_class=6)
     Image.new("L", (8, 8), 7).save(root / "3" / "grey.png")
     (said,) = data.load(root).origin.notes[1:]
-    assert said == "1 of one colour throughout, such as 3/grey.png"
+    assert said == "1 of a single colour, such as 3/grey.png"
 
 
 # Tables
