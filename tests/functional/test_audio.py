@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,6 +79,14 @@ def test_spectrogram_is_a_power(rng, window, power):
     want = definition(x, n_fft=16, hop=4, window=shapes[window], center=True)
     got = F.spectrogram(x, n_fft=16, window=window, power=power)
     assert_close(got, np.abs(want) ** power)
+
+
+def test_windows_import_scipy_signal_when_used():
+    code = "import sys, cnn_jax.functional; print('scipy.signal' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_silence_has_no_slope():
