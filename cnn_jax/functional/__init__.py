@@ -61,8 +61,8 @@ from cnn_jax.functional.pooling import lp_pool as lp_pool
 from cnn_jax.functional.pooling import max_pool as max_pool
 from cnn_jax.functional.pooling import max_unpool as max_unpool
 from cnn_jax.functional.pooling import sum_pool as sum_pool
+from cnn_jax.functional.resizing import resize as resize
 from cnn_jax.functional.sampling import affine_grid as affine_grid
 from cnn_jax.functional.sampling import grid_sample as grid_sample
 from cnn_jax.functional.sampling import pixel_shuffle as pixel_shuffle
 from cnn_jax.functional.sampling import pixel_unshuffle as pixel_unshuffle
-from cnn_jax.functional.sampling import resize as resize

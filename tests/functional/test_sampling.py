@@ -282,7 +282,7 @@ GRID = jnp.ones((2, 3, 3, 2))
             "`antialias` is True, but 'nearest'",
             lambda: F.resize(X, (2, 2), method="nearest", antialias=True),
         ),
-        (ValueError, "0 places", lambda: F.resize(X[:, :0], (2, 2), method="linear")),
+        (ValueError, "empty axis", lambda: F.resize(X[:, :0], (2, 2), method="linear")),
         (
             TypeError,
             r"`grid` has shape \(2, 3, 3, 4\)",
@@ -298,6 +298,11 @@ GRID = jnp.ones((2, 3, 3, 2))
             TypeError,
             "`grid` is bfloat16.*float32",
             lambda: F.grid_sample(X, GRID.astype("bfloat16")),
+        ),
+        (
+            ValueError,
+            "`x` has shape .*empty axis",
+            lambda: F.grid_sample(X[:, :0], GRID),
         ),
         (
             ValueError,
@@ -317,7 +322,7 @@ GRID = jnp.ones((2, 3, 3, 2))
         (TypeError, "`matrix` has 1 axes", lambda: F.affine_grid(jnp.ones(3), (3, 3))),
         (ValueError, "`x` has 4 channels.*9", lambda: F.pixel_shuffle(X, 3)),
         (ValueError, "`factor` is 0", lambda: F.pixel_shuffle(X, 0)),
-        (ValueError, "`x` has 5 places.*`factor`, 2", lambda: F.pixel_unshuffle(X, 2)),
+        (ValueError, "`x` has size 5.*`factor`, 2", lambda: F.pixel_unshuffle(X, 2)),
         (ValueError, "`spatial` is 0", lambda: F.pixel_unshuffle(X, 2, spatial=0)),
     ],
 )
