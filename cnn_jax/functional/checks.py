@@ -113,7 +113,7 @@ def one_batch(x: Array, axes: int) -> tuple[Array, tuple[int, ...]]:
 
 def check_fit(windows: Geometry) -> None:
     """Refuses a window that has no place to stand."""
-    for axis, places in enumerate(windows.places):
+    for axis, places in enumerate(windows.out_size):
         if places < 1:
             span = windows.dilation[axis] * (windows.window[axis] - 1) + 1
             room = windows.size[axis] + sum(windows.pads[axis])

@@ -124,10 +124,10 @@ def fold(
     *places, channels = patches.shape[-2 * axes - 1 :]
     places, window = tuple(places[:axes]), tuple(places[axes:])
     windows = _windows(size, window, stride, padding, dilation)
-    if places != windows.places:
+    if places != windows.out_size:
         raise ValueError(
             f"`patches` has {places} places, but windows of {window} have "
-            f"{windows.places} on a `size` of {size} with this stride, padding and "
+            f"{windows.out_size} on a `size` of {size} with this stride, padding and "
             "dilation."
         )
     flat, batch = one_batch(patches, 2 * axes)

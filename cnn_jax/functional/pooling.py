@@ -510,7 +510,7 @@ def _counts(windows: Geometry, pads: Sequence[tuple[int, int]]) -> np.ndarray:
     """How many taps of each window lie on the array and these pads."""
     counts = []
     for axis, (near, far) in enumerate(pads):
-        starts = np.arange(windows.places[axis]) * windows.stride[axis]
+        starts = np.arange(windows.out_size[axis]) * windows.stride[axis]
         taps = np.arange(windows.window[axis]) * windows.dilation[axis]
         at = starts[:, None] + taps - windows.pads[axis][0]
         counts.append(((at >= -near) & (at < windows.size[axis] + far)).sum(axis=1))

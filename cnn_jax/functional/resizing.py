@@ -88,17 +88,19 @@ def resize(
     flat, batch = one_batch(x, len(size))
     if 0 in flat.shape[1:-1]:
         raise ValueError(f"`x` has shape {x.shape}: an empty axis cannot be resized.")
-    method = _check_resize(method, align_corners, antialias)
-    if method == "area":
+    check_option("method", method, get_args(Resize))
+    kind = SYNONYMS.get(method, method)
+    _check_options(kind, align_corners, antialias)
+    if kind == "area":
         out = lowering.adaptive_avg_pool(flat, size)
         return out.reshape(*batch, *out.shape[1:])
     out = promote_to_float32(flat)
     for axis, m in enumerate(size, start=1):
         n = out.shape[axis]
-        if method in ("nearest", "nearest-exact"):
-            out = jnp.take(out, _nearest(n, m, method), axis=axis)
+        if kind in ("nearest", "nearest-exact"):
+            out = jnp.take(out, _nearest(n, m, kind), axis=axis)
             continue
-        weights = _weights(n, m, method, align_corners, antialias)
+        weights = _weights(n, m, kind, align_corners, antialias)
         out = jnp.moveaxis(
             jnp.tensordot(
                 jnp.asarray(weights, out.dtype),
@@ -179,10 +181,7 @@ def _renormalized(
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def _check_resize(method: str, align_corners: bool, antialias: bool) -> str:
-    """Checks the options; returns the method with its synonym resolved."""
-    check_option("method", method, get_args(Resize))
-    method = SYNONYMS.get(method, method)
+def _check_options(method: str, align_corners: bool, antialias: bool) -> None:
     if align_corners and method not in ("linear", "cubic"):
         raise ValueError(
             f"`align_corners` is True, but {method!r} does not support it: use "
@@ -193,7 +192,6 @@ def _check_resize(method: str, align_corners: bool, antialias: bool) -> str:
             f"`antialias` is True, but {method!r} does not support it: use one of "
             f"{tuple(_FILTERS)}."
         )
-    return method
 
 
 def check_option(name: str, value: str, known: tuple[str, ...]) -> None:

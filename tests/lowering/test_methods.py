@@ -46,7 +46,7 @@ ABLE = [
 @pytest.mark.parametrize(("name", "case", "groups"), ABLE)
 def test_every_method_agrees_with_the_definition(rng, name, case, groups):
     geometry = CASES[case]._replace(groups=groups)
-    x, y = draw(rng, 3, *geometry.size, 6), draw(rng, 3, *geometry.places, 12)
+    x, y = draw(rng, 3, *geometry.size, 6), draw(rng, 3, *geometry.out_size, 12)
     kernel = draw(rng, *geometry.window, 6 // groups, 12)
     run = lowering.METHODS[name]
 
@@ -76,7 +76,7 @@ def test_every_method_is_tried():
 @pytest.mark.parametrize("batch", [0, 1, 5, 11, 16])
 def test_depthwise_sums_any_batch(rng, batch):
     geometry = CASES["strided"]._replace(groups=3)
-    x, y = draw(rng, batch, *geometry.size, 3), draw(rng, batch, *geometry.places, 6)
+    x, y = draw(rng, batch, *geometry.size, 3), draw(rng, batch, *geometry.out_size, 6)
     run = functools.partial(
         lowering.METHODS["depthwise"].kernel_gradient, geometry=geometry
     )
