@@ -1,4 +1,4 @@
-"""Pure functions of arrays: convolution, pooling, activation and their kin.
+"""Pure functions of arrays: convolution, pooling, activation, audio and others.
 
 import cnn_jax.functional as F
 """
@@ -31,6 +31,7 @@ from cnn_jax.functional.convolution import convolve as convolve
 from cnn_jax.functional.convolution import match_feature as match_feature
 from cnn_jax.functional.convolution import separable_conv as separable_conv
 from cnn_jax.functional.dense import dense as dense
+from cnn_jax.functional.dropout import dropout as dropout
 from cnn_jax.functional.fourier import frame as frame
 from cnn_jax.functional.fourier import spectrogram as spectrogram
 from cnn_jax.functional.fourier import stft as stft
@@ -44,7 +45,6 @@ from cnn_jax.functional.image import rgb_to_gray as rgb_to_gray
 from cnn_jax.functional.image import rgb_to_hsv as rgb_to_hsv
 from cnn_jax.functional.image import rgb_to_lab as rgb_to_lab
 from cnn_jax.functional.normalization import batch_norm as batch_norm
-from cnn_jax.functional.normalization import dropout as dropout
 from cnn_jax.functional.normalization import group_norm as group_norm
 from cnn_jax.functional.normalization import instance_norm as instance_norm
 from cnn_jax.functional.normalization import layer_norm as layer_norm

@@ -17,7 +17,7 @@ from cnn_jax.functional.checks import (
     as_precision,
     check_fit,
     floating,
-    one_batch,
+    merge_batch_axes,
     per_axis,
     whole,
 )
@@ -90,7 +90,7 @@ def conv(
     arrays = {"x": x, "kernel": kernel} | ({} if bias is None else {"bias": bias})
     x, kernel, *_ = floating(**arrays)
     axes = _window_axes(kernel)
-    flat, batch = one_batch(x, axes)
+    flat, batch = merge_batch_axes(x, axes)
     windows = Geometry(
         size=flat.shape[1:-1],
         window=kernel.shape[:-2],
@@ -178,7 +178,7 @@ def conv_transpose(
     arrays = {"x": x, "kernel": kernel} | ({} if bias is None else {"bias": bias})
     x, kernel, *_ = floating(**arrays)
     axes = _window_axes(kernel)
-    flat, batch = one_batch(x, axes)
+    flat, batch = merge_batch_axes(x, axes)
     groups = whole(groups, "groups", minimum=1)
     _check_transposed_channels(x, kernel, bias, groups)
     windows = _spread(

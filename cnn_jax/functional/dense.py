@@ -23,9 +23,9 @@ def dense(
 
     Args:
         x: Features, on the last axis.
-        kernel: A row per input feature and a column per output feature. PyTorch stores
-            the transpose.
-        bias: Added to each output; nothing is added by default.
+        kernel: A row per input feature and a column per output feature: the transpose
+            of PyTorch's weight.
+        bias: Added to each output; no bias by default.
         precision: Of the products in float32: None for JAX's default, a name such as
             `"highest"`, or a `jax.lax.Precision`.
 
@@ -69,11 +69,11 @@ def _check_sizes(x: Array, kernel: Array, bias: Array | None = None) -> None:
     reads, makes = kernel.shape
     if x.shape[-1] != reads:
         raise ValueError(
-            f"`x` has {x.shape[-1]} features, but `kernel` reads {reads}: give a "
+            f"`x` has {x.shape[-1]} features, but `kernel` reads {reads}: use a "
             f"kernel of shape ({x.shape[-1]}, {makes})."
         )
     if bias is not None and bias.shape != (makes,):
         raise ValueError(
-            f"`bias` has shape {bias.shape}, but `kernel` makes {makes} features: give "
+            f"`bias` has shape {bias.shape}, but `kernel` makes {makes} features: use "
             f"a bias of shape ({makes},)."
         )

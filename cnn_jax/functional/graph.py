@@ -1,4 +1,4 @@
-"""Graph convolution: neighbours are who an edge leads to, not who stands beside."""
+"""Graph convolution: sums over the neighbours of a node in a graph."""
 
 from functools import partial
 from typing import Any
@@ -19,16 +19,17 @@ def graph_conv(
     *,
     precision: lax.PrecisionLike = None,
 ) -> Float[Array, "*batch nodes out_features"]:
-    """Mixes every node's features with its neighbours', and weighs them.
+    """Graph convolution with symmetric normalization.
 
         out = D^(−½) · (A + I) · D^(−½) · X · W,  D[i, i] = 1 + Σ A[i, j] over j
 
-    so every node is its own neighbour too, and edges of busy nodes count less.
+    The identity I connects every node to itself; D gives edges of nodes with many
+    neighbours a smaller weight.
 
     Args:
-        adjacency: (*batch, nodes, nodes), where A[i, j] is the weight of the edge
-            between i and j, at least 0; one for all graphs of a batch may have no batch
-            axes, and a sparse one, `jax.experimental.sparse.BCOO`, must have none.
+        adjacency: A, (*batch, nodes, nodes): A[i, j] ≥ 0 is the weight of the edge
+            between i and j. Without batch axes it applies to all graphs of a batch. It
+            may be sparse, a `jax.experimental.sparse.BCOO` without batch axes.
         features: X, a row per node.
         weights: W.
         precision: Of the products in float32: None for JAX's default, a name such as
@@ -41,7 +42,7 @@ def graph_conv(
     Raises:
         TypeError: If an array is not floating point or has too few axes.
         ValueError: If `adjacency` is not square, or the nodes, features or batch axes
-            of the three do not fit together, or `precision` is unknown.
+            of the three do not match, or `precision` is unknown.
 
     Example:
         >>> all_friends = 1 - jnp.eye(4)
@@ -87,7 +88,7 @@ def _check_graph(edges: Any, features: Array, weights: Array) -> None:
     given = {"adjacency": edges, "features": features, "weights": weights}
     for name, array in given.items():
         if array.ndim < 2:
-            raise TypeError(f"`{name}` has {array.ndim} axes, but needs 2.")
+            raise TypeError(f"`{name}` has {array.ndim} axes, but needs at least 2.")
     rows, columns = edges.shape[-2:]
     if rows != columns:
         raise ValueError(
@@ -96,20 +97,22 @@ def _check_graph(edges: Any, features: Array, weights: Array) -> None:
         )
     if features.shape[-2] != rows:
         raise ValueError(
-            f"`features` has {features.shape[-2]} nodes, but `adjacency` has {rows}."
+            f"`features` has {features.shape[-2]} nodes, but `adjacency` has {rows}: "
+            "both need a row per node."
         )
     if weights.ndim != 2 or weights.shape[0] != features.shape[-1]:
         raise ValueError(
             f"`weights` has shape {weights.shape}, but `features` has "
-            f"{features.shape[-1]} per node, so it needs ({features.shape[-1]}, new)."
+            f"{features.shape[-1]} per node: use weights of shape "
+            f"({features.shape[-1]}, out_features)."
         )
     if edges.ndim > 2 and edges.shape[:-2] != features.shape[:-2]:
         raise ValueError(
             f"`adjacency` has batch axes {edges.shape[:-2]}, but `features` has "
-            f"{features.shape[:-2]}."
+            f"{features.shape[:-2]}: use the same batch axes, or none in `adjacency`."
         )
     if isinstance(edges, sparse.BCOO) and edges.ndim != 2:
         raise TypeError(
-            f"`adjacency` is sparse and has {edges.ndim} axes, but needs 2: one for "
-            "all graphs of a batch."
+            f"`adjacency` is sparse and has {edges.ndim} axes, but needs 2: use one "
+            "matrix for all graphs of a batch."
         )

@@ -23,7 +23,7 @@ from cnn_jax.functional.checks import (
     axes_of,
     check_fit,
     floating,
-    one_batch,
+    merge_batch_axes,
     per_axis,
     sizes,
     spatial_axes,
@@ -430,7 +430,7 @@ def max_unpool(
             "needs one."
         )
     window = sizes(window, "window")
-    flat, batch = one_batch(x, len(window))
+    flat, batch = merge_batch_axes(x, len(window))
     size = _unpooled_size(flat.shape[1:-1], window, stride, padding, output_size)
     maps = lax.collapse(flat, 1, flat.ndim - 1)
     put = jax.vmap(partial(_put, size=math.prod(size)), in_axes=-1, out_axes=-1)
@@ -449,7 +449,7 @@ def _pool(
 ) -> Any:
     """Runs `pool` on one batch axis and checked windows."""
     (x,) = floating(x=x)
-    flat, batch = one_batch(x, len(sizes(window, "window")))
+    flat, batch = merge_batch_axes(x, len(sizes(window, "window")))
     out = pool(flat, _windows(flat, window, stride, padding, dilation, ceil_mode))
     return jax.tree.map(lambda part: part.reshape(*batch, *part.shape[1:]), out)
 
@@ -524,7 +524,7 @@ def _adaptive(
     """`x` with one batch axis, its batch axes, and how many bins each axis has."""
     (x,) = floating(x=x)
     axes = len(axes_of(size, "size"))
-    flat, batch = one_batch(x, axes)
+    flat, batch = merge_batch_axes(x, axes)
     found = flat.shape[1:-1]
     if 0 in found:
         raise ValueError(

@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax import lowering
-from cnn_jax.functional.checks import floating, one_batch, sizes
+from cnn_jax.functional.checks import floating, merge_batch_axes, sizes
 from cnn_jax.lowering import promote_to_float32
 
 Resize = Literal[
@@ -85,7 +85,7 @@ def resize(
     """
     (x,) = floating(x=x)
     size = sizes(size, "size")
-    flat, batch = one_batch(x, len(size))
+    flat, batch = merge_batch_axes(x, len(size))
     if 0 in flat.shape[1:-1]:
         raise ValueError(f"`x` has shape {x.shape}: an empty axis cannot be resized.")
     check_option("method", method, get_args(Resize))

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.functional.checks import (
     floating,
-    one_batch,
+    merge_batch_axes,
     sizes,
     spatial_axes,
     whole,
@@ -82,7 +82,7 @@ def grid_sample(
             f"`grid` has shape {grid.shape}, but must be (*batch, *size, axes), with "
             "`axes` 1, 2 or 3 and as many entries in `size`."
         )
-    flat, batch = one_batch(x, axes)
+    flat, batch = merge_batch_axes(x, axes)
     if grid.shape[: -axes - 1] != batch:
         raise ValueError(
             f"`grid` has batch axes {grid.shape[: -axes - 1]}, but `x` has {batch}."
@@ -195,7 +195,7 @@ def pixel_shuffle(
             f"`x` has {x.shape[-1]} channels, but must have a multiple of "
             f"{factor**axes}: `factor` to the power of {axes}."
         )
-    flat, batch = one_batch(x, axes)
+    flat, batch = merge_batch_axes(x, axes)
     channels = x.shape[-1] // factor**axes
     out = flat.reshape(*flat.shape[:-1], channels, *[factor] * axes)
     order = [0]
@@ -235,7 +235,7 @@ def pixel_unshuffle(
     (x,) = floating(x=x)
     axes = len(spatial_axes(x, spatial))
     factor = whole(factor, "factor", minimum=1)
-    out, batch = one_batch(x, axes)
+    out, batch = merge_batch_axes(x, axes)
     for axis, n in zip(range(1, 2 * axes, 2), out.shape[1:-1], strict=True):
         if n % factor:
             raise ValueError(
