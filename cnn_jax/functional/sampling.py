@@ -278,14 +278,14 @@ def _neighbours(
     """The pixels around coordinate `g` of an axis of n, and the weight of each."""
     position = (g + 1) * (n - 1) / 2 if aligned else ((g + 1) * n - 1) / 2
     if method == "cubic":
-        found = [
+        pixels = [
             (_into_range(pixel, n, padding_mode, aligned), weight)
             for pixel, weight in _interpolation(position, method)
         ]
     else:
         position = _into_range(position, n, padding_mode, aligned)
-        found = _interpolation(position, method)
-    return [(p, weight * (p >= 0) * (p <= n - 1)) for p, weight in found]
+        pixels = _interpolation(position, method)
+    return [(p, weight * (p >= 0) * (p <= n - 1)) for p, weight in pixels]
 
 
 def _interpolation(position: Array, method: str) -> list[tuple[Array, Array]]:
