@@ -86,7 +86,7 @@ def axes_of(value: object, name: str) -> tuple:
         )
     if not 1 <= len(value) <= 3:
         raise TypeError(
-            f"`{name}` has {len(value)} entries, but must have 1, 2 or 3, for signals, "
+            f"`{name}` has {len(value)} axes, but must have 1, 2 or 3, for signals, "
             "images or volumes."
         )
     return tuple(value)

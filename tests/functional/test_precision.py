@@ -33,11 +33,10 @@ PRODUCT = re.compile(
 def precisions(f, arrays):
     """The precisions of every product in the lowered text of `f`."""
     text = jax.jit(f).lower(*arrays).as_text()
-    found = PRODUCT.findall(text)
-    assert len(found) == len(
-        re.findall(r"stablehlo\.(convolution|dot_general)\b", text)
-    )
-    return [tuple(re.findall("DEFAULT|HIGHEST|HIGH", pair)) for pair in found]
+    pairs = PRODUCT.findall(text)
+    products = re.findall(r"stablehlo\.(convolution|dot_general)\b", text)
+    assert len(pairs) == len(products)
+    return [tuple(re.findall("DEFAULT|HIGHEST|HIGH", pair)) for pair in pairs]
 
 
 @pytest.fixture(params=CALLS)
