@@ -68,7 +68,7 @@ def frame(
             "shorter frames, or pad the signal."
         )
     frames = (samples - frame_length) // hop_length + 1
-    # Whole hops, side by side: strided slices, whose gradient does not scatter.
+    # Frames from strided slices of whole hops: their gradient uses no scatter.
     hops = -(-frame_length // hop_length)
     padded = (frames - 1 + hops) * hop_length
     pads = [(0, 0, 0)] * (x.ndim - 1) + [(0, padded - samples, 0)]
@@ -186,7 +186,7 @@ def spectrogram(
 
 def _window(name: str, win_length: int, n_fft: int) -> np.ndarray:
     """The periodic window, padded with zeros on both sides to `n_fft` samples."""
-    from scipy.signal import get_window  # Slow to import, and used here alone.
+    from scipy.signal import get_window  # Slow to import, used only here.
 
     if name not in _SCIPY_WINDOWS:
         raise ValueError(

@@ -15,7 +15,7 @@ _ON_CPU = {
 
 
 def compiler_options(backend: str | None = None) -> dict[str, str]:
-    """Options for `jax.jit(..., compiler_options=...)` around a convolutional network.
+    """Options for `jax.jit(..., compiler_options=...)` of convolutional networks.
 
     Optional. Results agree; CPU code is slower without it. No global state changes.
 

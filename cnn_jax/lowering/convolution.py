@@ -1,4 +1,4 @@
-"""Convolution as one primitive, whose two transposes are the other two operations.
+"""Convolution as a primitive with two transposes, which are primitives too.
 
     y[i, o] = Σ kernel[u, c, o] · x[i·s + u·d − p, c]
 

@@ -1,4 +1,4 @@
-"""Static geometry of the windows of a convolution or pooling, and the sum's dtype."""
+"""Static geometry of the windows of a convolution or pooling, and dtype of sums."""
 
 from typing import NamedTuple
 

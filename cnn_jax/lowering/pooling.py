@@ -95,7 +95,7 @@ def _first_of_axis(x: jax.Array, at: jax.Array, *, axis: int) -> MaxAndIndex:
 
 
 def _bins(x: jax.Array, axis: int, bins: int) -> list[jax.Array]:
-    """The values of each bin, ⌊i·n / m⌋ … ⌈(i + 1)·n / m⌉ − 1, along one spatial axis.
+    """The values of each bin, ⌊i·n / m⌋ … ⌈(i + 1)·n / m⌉ − 1, along one axis.
 
     The pattern of bins repeats gcd(n, m) times along the axis. The repeats become an
     axis before it, so that only the bins of one repeat are sliced.
