@@ -65,7 +65,7 @@ def test_the_names_of_the_design_are_there():
         "group_norm", "instance_norm", "local_response_norm", "dropout", "resize",
         "grid_sample", "affine_grid", "pixel_shuffle", "pixel_unshuffle", "frame",
         "stft", "spectrogram", "mel_filterbank", "log_mel", "mfcc", "image_kernel",
-        "graph_conv",
+        "graph_conv", "dense",
     } <= dict(public(functional)).keys()  # fmt: skip
     elsewhere = {"leaky_relu", "sigmoid", "log_softmax", "gelu", "silu"}
     assert elsewhere <= vars(functional).keys()
