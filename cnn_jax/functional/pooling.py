@@ -433,9 +433,9 @@ def max_unpool(
     flat, batch = merge_batch_axes(x, len(window))
     size = _unpooled_size(flat.shape[1:-1], window, stride, padding, output_size)
     maps = lax.collapse(flat, 1, flat.ndim - 1)
-    place = partial(_at_indices, size=math.prod(size))
-    place = jax.vmap(place, in_axes=-1, out_axes=-1)
-    out = jax.vmap(place)(maps, indices.reshape(maps.shape))
+    write = partial(_at_indices, size=math.prod(size))
+    write = jax.vmap(write, in_axes=-1, out_axes=-1)
+    out = jax.vmap(write)(maps, indices.reshape(maps.shape))
     return out.reshape(*batch, *size, x.shape[-1])
 
 

@@ -78,7 +78,7 @@ def images(
     """Images in a grid; grey ones of shape (height, width), colour (…, 3).
 
     Args:
-        images: What to show; None leaves a place empty.
+        images: What to show; None leaves its panel empty.
         titles: One for each, or none.
         columns: Images in a row.
         limits: The values of black and white; each picture's own extremes by default.
@@ -114,7 +114,7 @@ def curves(
     """Lines with bands of spread, one small diagram per panel and shared axes.
 
     Args:
-        panels: Title → name of the line → (places, means, spreads).
+        panels: Title → name of the line → (x, means, deviations).
         x: What lies on the x axis, with its unit.
         y: What lies on the y axis, with its unit.
         columns: Diagrams in a row.
@@ -147,13 +147,13 @@ def curves(
 
 
 def _lines(ax: "matplotlib.axes.Axes", lines: Mapping[str, Line]) -> None:
-    for (name, (places, means, spreads)), mark in zip(
+    for (name, (x, means, deviations)), mark in zip(
         lines.items(), "os^Dv", strict=False
     ):
-        marker = mark if len(places) < 30 else None
-        ax.plot(places, means, marker=marker, ms=3, lw=1.2, label=name)
-        low, high = np.subtract(means, spreads), np.add(means, spreads)
-        ax.fill_between(places, low, high, alpha=0.2, lw=0)
+        marker = mark if len(x) < 30 else None
+        ax.plot(x, means, marker=marker, ms=3, lw=1.2, label=name)
+        low, high = np.subtract(means, deviations), np.add(means, deviations)
+        ax.fill_between(x, low, high, alpha=0.2, lw=0)
     ax.grid(alpha=0.25)
     ax.tick_params(labelsize=7)
 

@@ -138,11 +138,11 @@ def test_formats_say_the_same(run, capsys, digits):
 def test_one_compilation_serves_any_number_of_files(run, digits, monkeypatch):
     asked = []
 
-    def votes(net, inputs, *, batch_size):
+    def logits(net, inputs, *, batch_size):
         asked.append((inputs.shape, batch_size))
         return np.zeros((len(inputs), 10), np.float32)
 
-    monkeypatch.setattr(training, "predict", votes)
+    monkeypatch.setattr(training, "predict", logits)
     every = sorted(digits.rglob("*.png"))
     found = list(trained.load(run).predict(every))
     assert [name for name, _ in found] == list(map(str, every))
@@ -285,8 +285,8 @@ def test_photographs_are_learned_tested_and_asked(tmp_path, capsys):
     found = trained.load(tmp_path / "train" / "p").predict(
         [root / "china" / "0000.jpg"]
     )
-    ((_, votes),) = found
-    assert votes.shape == (2,)
+    ((_, logits),) = found
+    assert logits.shape == (2,)
 
 
 @pytest.mark.full
@@ -360,13 +360,13 @@ def test_refusals_are_one_line(words, message, digits, run, capsys, tmp_path):
     (digits / "4" / "0007.png").unlink(missing_ok=True)
     for name in "AB":
         shutil.copytree(digits / "1", tmp_path / "other" / name)
-    places = {
+    positions = {
         "digits": digits,
         "run": run,
         "other": tmp_path / "other",
         "table": files.table(tmp_path / "cancer.csv", rows=30),
     }
-    words = [word.format(**places) for word in words]
+    words = [word.format(**positions) for word in words]
     if words[0] == "train":
         words += ["--runs", str(tmp_path), "--data-dir", str(tmp_path)]
     _, said, code = typed(capsys, *words)

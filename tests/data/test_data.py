@@ -339,13 +339,13 @@ def ink(**how):
 def test_each_kind_does_what_it_says():
     clean = ink(strength=0.0)["image"]
     assert len(np.unique(clean, axis=0)) == 2
-    n, places = 28, np.arange(28) - 13.5
+    n, positions = 28, np.arange(28) - 13.5
 
     def centres(images):
         mass = (images[..., 0] + 1) / (images[..., 0] + 1).sum(
             axis=(1, 2), keepdims=True
         )
-        return (mass.sum(axis=1) * places).sum(axis=1), mass.sum(axis=(1, 2)), mass
+        return (mass.sum(axis=1) * positions).sum(axis=1), mass.sum(axis=(1, 2)), mass
 
     shifted = centres(ink(strength=0.5, kinds=["shift"])["image"])[0]
     # Uniform within ±0.2 · 0.5 · 28 = ±2.8 pixels.

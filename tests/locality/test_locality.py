@@ -11,11 +11,11 @@ from cnn_jax.locality import Interval, report, statistics, study
 KEY = jax.random.key(0)
 
 
-def waves(rng, rows, places=16):
+def waves(rng, rows, positions=16):
     """Signals whose class is the direction of a short ramp somewhere."""
     y = np.arange(rows) % 2
-    x = rng.normal(0, 0.3, (rows, places))
-    at = rng.integers(0, places - 4, rows)
+    x = rng.normal(0, 0.3, (rows, positions))
+    at = rng.integers(0, positions - 4, rows)
     for i in range(rows):
         ramp = np.linspace(-2, 2, 4)
         x[i, at[i] : at[i] + 4] += ramp if y[i] else ramp[::-1]
@@ -148,7 +148,7 @@ def test_pictures_keep_their_shades(rng):
     assert first.shape == (28, 12, 2)
     np.testing.assert_allclose(first.mean(axis=(0, 1)), 0, atol=1e-4)
     np.testing.assert_allclose(first.std(axis=(0, 1)), 1, atol=1e-3)
-    assert np.abs(first.mean(axis=0)).max() > 0.05  # Not each place by its own.
+    assert np.abs(first.mean(axis=0)).max() > 0.05  # Not each position by its own.
 
 
 def test_similar_columns_become_neighbours(rng):

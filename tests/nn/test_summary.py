@@ -108,10 +108,10 @@ def test_multiply_adds_of_a_grouped_layer(axes):
     window, size = (3, 2, 2)[:axes], (9, 8, 7)[:axes]
     layer = nn.Conv(4, 6, window, groups=2, rngs=nnx.Rngs(0))
     row = nn.summary(nn.Chain({"conv": layer}), (*size, 4)).rows[0]
-    places = taps = 1
+    positions = taps = 1
     for n, k in zip(size, window, strict=True):
-        places, taps = places * (n - k + 1), taps * k
-    assert row.multiply_adds == places * taps * 2 * 6
+        positions, taps = positions * (n - k + 1), taps * k
+    assert row.multiply_adds == positions * taps * 2 * 6
     assert row.parameters == taps * 2 * 6 + 6
 
 

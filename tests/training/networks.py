@@ -63,8 +63,8 @@ def by_hand(net, split, batches, optimizer, loss=tasks.cross_entropy):
 
     def mean(params, rows):
         net = nnx.merge(graph, params, rest, copy=True)
-        votes = net(jnp.asarray(split["table"])[rows])
-        return loss(votes, jnp.asarray(split["label"])[rows]).mean()
+        logits = net(jnp.asarray(split["table"])[rows])
+        return loss(logits, jnp.asarray(split["label"])[rows]).mean()
 
     found = []
     for rows in batches:

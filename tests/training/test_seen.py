@@ -96,8 +96,8 @@ def test_weights_gradients_and_the_optimizer_are_told_apart(small):
     steep = with_stage(lambda x: jnp.sqrt(jnp.abs(x - x)))
     assert "the loss is, but the gradient of stages/zz" in fails(steep, small, config)
 
-    def loss(votes, labels):
-        return tasks.cross_entropy(votes, labels) / 0
+    def loss(logits, labels):
+        return tasks.cross_entropy(logits, labels) / 0
 
     said = fails(mlp(), small, config, loss=loss)
     assert "every stage's output is, but the loss is not" in said
@@ -252,10 +252,10 @@ def test_the_worst_mistake_is_the_surest(tmp_path):
     shown = []
     page = report.Page("t", console=Console(file=io.StringIO()))
     page.figure = lambda figure, caption: shown.append(figure)
-    votes = np.array([[2.0, 0, 0], [0, 3.0, 0], [0, 9.0, 0], [0, 0, 4.0]])
+    logits = np.array([[2.0, 0, 0], [0, 3.0, 0], [0, 9.0, 0], [0, 0, 4.0]])
     labels = np.array([0, 0, 2, 1])
     images = np.zeros((4, 5, 6, 1))
-    counts = show_errors(page, images, votes, labels, ("ant", "bee", "cat"))
+    counts = show_errors(page, images, logits, labels, ("ant", "bee", "cat"))
     assert counts.tolist() == [[1, 1, 0], [0, 0, 1], [0, 1, 0]]
     titles = [ax.get_title() for ax in shown[-1].axes]
     assert titles == ["cat, not bee", "bee, not cat", "ant, not bee"]
@@ -270,4 +270,4 @@ def test_a_report_where_nothing_can_be_wrong(tmp_path, rng):
     list(training.fit(net, sets, config, folder=tmp_path))
     html = training.write_report(tmp_path, net, sets).read_text()
     assert html.count("<img") == 1
-    assert "votes were wrong" not in html
+    assert "logits were wrong" not in html
