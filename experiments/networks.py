@@ -98,7 +98,7 @@ def table(page: report.Page, config: Config) -> None:
     for name in config.only or pictures:
         shape = models.made_for(name)
         found = nn.summary(models.outline(name), shape)
-        fields = [row.field.size[0] for row in found.rows if row.field]
+        fields = [row.receptive_field.size[0] for row in found.rows if row.receptive_field]
         layers = sum(row.kind in ("Conv", "Dense") for row in found.rows)
         year = next((y for key, y in YEARS.items() if name.startswith(key)), "")
         row = [

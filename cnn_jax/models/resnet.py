@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -136,7 +135,9 @@ def small_resnet(
         for i in range((depth - 2) // 6):
             stride = 2 if layer and not i else 1
             body = _basic(conv, inputs, width, stride)
-            shortcut = nn.identity if stride == 1 else Padded(stride, width - inputs)
+            shortcut = (
+                nn.identity if stride == 1 else SubsampleAndPad(stride, width - inputs)
+            )
             blocks[str(i)] = (
                 nn.Chain({"body": body, "relu": F.relu})
                 if plain
@@ -150,21 +151,29 @@ def small_resnet(
 
 
 @dataclass(frozen=True)
-class Padded:
-    """A shortcut without weights: every other place, and maps of zeros (option A)."""
+class SubsampleAndPad:
+    """A shortcut without parameters: subsamples, and appends zero channels (option A).
+
+    Attributes:
+        stride: Distance between the positions that are kept, along both spatial axes.
+        extra_channels: Number of channels of zeros that are appended.
+    """
 
     stride: int
-    more: int
-    window: ClassVar = (1, 1)  # As a pool of one place would, for `nn.summary`.
-    padding: ClassVar = 0
-    dilation: ClassVar = 1
+    extra_channels: int
 
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Fewer places, more maps."""
+    def __call__(
+        self, x: Float[Array, "... channels"]
+    ) -> Float[Array, "... more_channels"]:
+        """Every `stride`-th position of `x`, with more channels."""
         step = slice(None, None, self.stride)
         x = x[..., step, step, :]
-        zeros = jnp.zeros((*x.shape[:-1], self.more), x.dtype)
+        zeros = jnp.zeros((*x.shape[:-1], self.extra_channels), x.dtype)
         return jnp.concatenate([x, zeros], axis=-1)
+
+    def receptive_field(self, size: tuple[int, ...]) -> nn.ReceptiveField:
+        """The receptive field of one output unit: one position, `stride` apart."""
+        return nn.ReceptiveField((1, 1), (self.stride,) * 2, (0.0, 0.0))
 
 
 def _conv(inputs: int, features: int, window: int, *, stride=1, init, rngs) -> nn.Conv:

@@ -16,6 +16,7 @@ from cnn_jax.nn.normalization import Dropout as Dropout
 from cnn_jax.nn.normalization import GroupNorm as GroupNorm
 from cnn_jax.nn.normalization import InstanceNorm as InstanceNorm
 from cnn_jax.nn.normalization import LayerNorm as LayerNorm
+from cnn_jax.nn.receptive_field import ReceptiveField as ReceptiveField
 from cnn_jax.nn.records import MFCC as MFCC
 from cnn_jax.nn.records import AdaptiveAvgPool as AdaptiveAvgPool
 from cnn_jax.nn.records import AdaptiveMaxPool as AdaptiveMaxPool
@@ -33,7 +34,6 @@ from cnn_jax.nn.records import PeakNorm as PeakNorm
 from cnn_jax.nn.records import Spectrogram as Spectrogram
 from cnn_jax.nn.records import SumPool as SumPool
 from cnn_jax.nn.records import Unfold as Unfold
-from cnn_jax.nn.summary import ReceptiveField as ReceptiveField
 from cnn_jax.nn.summary import Row as Row
 from cnn_jax.nn.summary import Summary as Summary
 from cnn_jax.nn.summary import summary as summary

@@ -16,6 +16,8 @@ from jaxtyping import Array, Float
 import cnn_jax.functional as F
 from cnn_jax.functional.checks import PerAxis, sizes, whole
 from cnn_jax.functional.padding import Padding, PaddingMode
+from cnn_jax.nn import receptive_field
+from cnn_jax.nn.receptive_field import ReceptiveField
 from cnn_jax.nn.records import frozen
 
 Initializer = jax.nn.initializers.Initializer
@@ -97,6 +99,16 @@ class Conv(nnx.Module):
             padding_mode=self.padding_mode,
         )
 
+    def receptive_field(self, size: tuple[int, ...]) -> ReceptiveField:
+        """The receptive field of an output unit, in positions of an input of `size`."""
+        return receptive_field.of_window(
+            size,
+            self.window,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+        )
+
 
 class ConvTranspose(nnx.Module):
     """A layer that spreads what it reads: the transpose of a convolution layer.
@@ -174,6 +186,16 @@ class ConvTranspose(nnx.Module):
             output_padding=self.output_padding,
             dilation=self.dilation,
             groups=self.groups,
+        )
+
+    def receptive_field(self, size: tuple[int, ...]) -> ReceptiveField:
+        """The receptive field of an output unit, in positions of an input of `size`."""
+        return receptive_field.of_transposed_window(
+            size,
+            self.window,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
         )
 
 
@@ -255,6 +277,16 @@ class SeparableConv(nnx.Module):
             padding=self.padding,
             dilation=self.dilation,
             padding_mode=self.padding_mode,
+        )
+
+    def receptive_field(self, size: tuple[int, ...]) -> ReceptiveField:
+        """The receptive field of an output unit, in positions of an input of `size`."""
+        return receptive_field.of_window(
+            size,
+            self.window,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
         )
 
 
