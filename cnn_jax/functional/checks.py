@@ -5,7 +5,7 @@ import operator
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from cnn_jax.lowering import Geometry
 
@@ -62,6 +62,21 @@ def whole(value: object, name: str, *, minimum: int) -> int:
     if number < minimum:
         raise ValueError(f"`{name}` is {number}, but must be at least {minimum}.")
     return number
+
+
+def as_precision(value: object) -> tuple[lax.Precision, lax.Precision] | None:
+    """The precision of both factors of a product; None for JAX's default."""
+    if value is None:
+        return None
+    pair = value if isinstance(value, tuple) else (value, value)
+    try:
+        first, second = map(lax.Precision, pair)
+    except ValueError:
+        raise ValueError(
+            f"`precision` is {value!r}, but must be None, 'default', 'high', "
+            "'highest', a jax.lax.Precision, or a pair of these for the two factors."
+        ) from None
+    return first, second
 
 
 def axes_of(value: object, name: str) -> tuple:

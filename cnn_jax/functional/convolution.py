@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from cnn_jax import lowering
 from cnn_jax.functional.checks import (
     PerAxis,
+    as_precision,
     check_fit,
     floating,
     one_batch,
@@ -62,7 +63,9 @@ def conv(
         padding_mode: What stands in the added places; see `pad`.
         method: Which formulation computes it and its gradients: `"auto"`, the quickest
             known, or one of `lowering.METHODS` that can do it; all agree to rounding.
-        precision: Of the products, as `jax.lax.conv_general_dilated` takes it.
+        precision: Of the products in float32: None for JAX's default, a name such as
+            `"highest"`, or a `jax.lax.Precision`. GPUs and TPUs round the factors
+            below `"highest"`; CPUs do not.
 
     Returns:
         One feature map per kernel.
@@ -104,6 +107,7 @@ def conv(
         flat = pad(flat, windows.pads, mode=padding_mode)
         windows = windows._replace(size=flat.shape[1:-1], pads=((0, 0),) * axes)
     _check_method(method, windows, flat.shape[-1])
+    precision = as_precision(precision)
 
     out = lowering.conv(
         flat, kernel, geometry=windows, method=method, precision=precision
@@ -123,6 +127,7 @@ def conv_transpose(
     dilation: PerAxis = 1,
     groups: int = 1,
     method: str = "auto",
+    precision: lax.PrecisionLike = None,
 ) -> Float[Array, "... out_channels"]:
     """Spreads every value of `x` over a window: the transpose of `conv`.
 
@@ -147,6 +152,7 @@ def conv_transpose(
         dilation: Places from one tap to the next.
         groups: Blocks of channels that do not see each other.
         method: Which formulation computes it, as in `conv`.
+        precision: Of the products in float32, as in `conv`.
 
     Returns:
         One feature map per channel of the output.
@@ -184,7 +190,10 @@ def conv_transpose(
         dilation=per_axis(dilation, axes, "dilation"),
     )._replace(groups=groups)
     _check_method(method, windows, kernel.shape[-2] * groups)
-    out = lowering.conv_transpose(flat, kernel, geometry=windows, method=method)
+    precision = as_precision(precision)
+    out = lowering.conv_transpose(
+        flat, kernel, geometry=windows, method=method, precision=precision
+    )
     out = out.reshape(*batch, *out.shape[1:])
     return out if bias is None else out + jnp.broadcast_to(bias, out.shape)
 
@@ -200,6 +209,7 @@ def separable_conv(
     dilation: PerAxis = 1,
     padding_mode: PaddingMode = "zeros",
     method: str = "auto",
+    precision: lax.PrecisionLike = None,
 ) -> Float[Array, "... out_channels"]:
     """Filters every channel by itself, then mixes the channels place by place.
 
@@ -218,6 +228,7 @@ def separable_conv(
         dilation: Places from one tap to the next.
         padding_mode: What stands in the added places.
         method: Which formulation computes both, as in `conv`; one that can do both.
+        precision: Of the products in float32, of both, as in `conv`.
 
     Returns:
         One feature map per channel of `pointwise`.
@@ -247,8 +258,9 @@ def separable_conv(
         groups=channels,
         padding_mode=padding_mode,
         method=method,
+        precision=precision,
     )
-    return conv(maps, pointwise, bias, method=method)
+    return conv(maps, pointwise, bias, method=method, precision=precision)
 
 
 def convolve(

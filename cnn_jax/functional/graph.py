@@ -1,5 +1,6 @@
 """Graph convolution: neighbours are who an edge leads to, not who stands beside."""
 
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ from jax import lax
 from jax.experimental import sparse
 from jaxtyping import Array, Float
 
-from cnn_jax.functional.checks import floating
+from cnn_jax.functional.checks import as_precision, floating
 from cnn_jax.lowering import promote_to_float32
 
 
@@ -15,6 +16,8 @@ def graph_conv(
     adjacency: Float[Array, "..."] | sparse.BCOO,
     features: Float[Array, "*batch nodes in_features"],
     weights: Float[Array, "in_features out_features"],
+    *,
+    precision: lax.PrecisionLike = None,
 ) -> Float[Array, "*batch nodes out_features"]:
     """Mixes every node's features with its neighbours', and weighs them.
 
@@ -28,6 +31,9 @@ def graph_conv(
             axes, and a sparse one, `jax.experimental.sparse.BCOO`, must have none.
         features: X, a row per node.
         weights: W.
+        precision: Of the products in float32: None for JAX's default, a name such as
+            `"highest"`, or a `jax.lax.Precision`. JAX has none for the product with a
+            sparse `adjacency`.
 
     Returns:
         A row of new features per node.
@@ -35,7 +41,7 @@ def graph_conv(
     Raises:
         TypeError: If an array is not floating point or has too few axes.
         ValueError: If `adjacency` is not square, or the nodes, features or batch axes
-            of the three do not fit together.
+            of the three do not fit together, or `precision` is unknown.
 
     Example:
         >>> all_friends = 1 - jnp.eye(4)
@@ -57,18 +63,21 @@ def graph_conv(
         (adjacency, _) = floating(adjacency=adjacency, features=features)
         edges = promote_to_float32(adjacency)
     _check_graph(edges, features, weights)
-    mixed = jnp.matmul(promote_to_float32(features), promote_to_float32(weights))
-    degree = 1 + _from_neighbours(edges, jnp.ones_like(mixed[..., :1]))
+    precision = as_precision(precision)
+    gather = partial(_from_neighbours, edges, precision=precision)
+    wide = promote_to_float32(features), promote_to_float32(weights)
+    mixed = jnp.matmul(*wide, precision=precision)
+    degree = 1 + gather(jnp.ones_like(mixed[..., :1]))
     narrow = jnp.broadcast_to(lax.rsqrt(degree), mixed.shape)
     shared = mixed * narrow
-    out = (_from_neighbours(edges, shared) + shared) * narrow
+    out = (gather(shared) + shared) * narrow
     return out.astype(features.dtype)
 
 
-def _from_neighbours(edges: Any, rows: Array) -> Array:
+def _from_neighbours(edges: Any, rows: Array, *, precision: lax.PrecisionLike) -> Array:
     """A · X, also for one sparse A and a batch of X."""
     if not isinstance(edges, sparse.BCOO):
-        return jnp.matmul(edges, rows)
+        return jnp.matmul(edges, rows, precision=precision)
     nodes = jnp.moveaxis(rows, -2, 0)
     out = edges @ nodes.reshape(len(nodes), -1)
     return jnp.moveaxis(out.reshape(nodes.shape), 0, -2)

@@ -27,9 +27,19 @@ from cnn_jax.functional.checks import (
 )
 from cnn_jax.lowering import promote_to_float32
 
-Resize = Literal["nearest", "nearest-exact", "linear", "cubic", "area", "lanczos"]
-Interpolation = Literal["nearest", "linear", "cubic"]
+Resize = Literal[
+    "nearest",
+    "nearest-exact",
+    "linear",
+    "bilinear",
+    "cubic",
+    "bicubic",
+    "area",
+    "lanczos",
+]
+Interpolation = Literal["nearest", "linear", "bilinear", "cubic", "bicubic"]
 SamplePadding = Literal["zeros", "border", "reflection"]
+SYNONYMS = {"bilinear": "linear", "bicubic": "cubic"}
 
 
 def resize(
@@ -58,7 +68,8 @@ def resize(
     Args:
         x: Signals, pictures or volumes.
         size: Places along each spatial axis.
-        method: How places are weighed.
+        method: How places are weighed. `"bilinear"` is `"linear"` and `"bicubic"` is
+            `"cubic"`, over any number of axes.
         align_corners: Whether the first and the last places stay where they are; for
             linear and cubic.
         antialias: Whether a smaller picture weighs all the places that fall into one,
@@ -86,7 +97,7 @@ def resize(
     flat, batch = one_batch(x, len(size))
     if 0 in flat.shape[1:-1]:
         raise ValueError(f"`x` has shape {x.shape}, but 0 places cannot be resized.")
-    _check_resize(method, align_corners, antialias)
+    method = _check_resize(method, align_corners, antialias)
     if method == "area":
         out = lowering.adaptive_avg_pool(flat, size)
         return out.reshape(*batch, *out.shape[1:])
@@ -128,7 +139,8 @@ def grid_sample(
         x: Signals, pictures or volumes, as many spatial axes as `grid` ends in.
         grid: (*batch, *places, axes), with the last spatial axis of `x` first.
         method: The nearest pixel (of two, the even one), a mean of the nearest 2 along
-            each axis, or Keys' cubic of the nearest 4, with a = −¾.
+            each axis, or Keys' cubic of the nearest 4, with a = −¾. `"bilinear"` is
+            `"linear"` and `"bicubic"` is `"cubic"`, over any number of axes.
         padding_mode: What is read beyond the edge: zeros, the pixel at the edge, or the
             picture mirrored there.
         align_corners: Where −1 and 1 lie.
@@ -168,7 +180,10 @@ def grid_sample(
         ..., ::-1
     ]
     sample = partial(
-        _sample, method=method, padding_mode=padding_mode, aligned=align_corners
+        _sample,
+        method=SYNONYMS.get(method, method),
+        padding_mode=padding_mode,
+        aligned=align_corners,
     )
     out = jax.vmap(sample)(promote_to_float32(flat), at)
     return out.astype(x.dtype).reshape(*batch, *places, x.shape[-1])
@@ -459,11 +474,10 @@ def _brought_back(place: Array, n: int, padding_mode: str, aligned: bool) -> Arr
     return jnp.clip(place, 0, n - 1)
 
 
-def _check_resize(method: str, align_corners: bool, antialias: bool) -> None:
-    if method not in get_args(Resize):
-        raise ValueError(
-            f"`method` is {method!r}, but must be one of {get_args(Resize)}."
-        )
+def _check_resize(method: str, align_corners: bool, antialias: bool) -> str:
+    """The method without synonyms."""
+    _check_option("method", method, get_args(Resize))
+    method = SYNONYMS.get(method, method)
     if align_corners and method not in ("linear", "cubic"):
         raise ValueError(
             f"`align_corners` is True, but {method!r} has no corners to align: use "
@@ -474,14 +488,16 @@ def _check_resize(method: str, align_corners: bool, antialias: bool) -> None:
             f"`antialias` is True, but {method!r} has no weights to stretch: use one "
             f"of {tuple(_FILTERS)}."
         )
+    return method
+
+
+def _check_option(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"`{name}` is {value!r}, but must be one of {known}.")
 
 
 def _check_sampling(x: Array, method: str, padding_mode: str) -> None:
-    for name, value, known in (
-        ("method", method, get_args(Interpolation)),
-        ("padding_mode", padding_mode, get_args(SamplePadding)),
-    ):
-        if value not in known:
-            raise ValueError(f"`{name}` is {value!r}, but must be one of {known}.")
+    _check_option("method", method, get_args(Interpolation))
+    _check_option("padding_mode", padding_mode, get_args(SamplePadding))
     if 0 in x.shape[1:-1]:
         raise ValueError(f"`x` has shape {x.shape}, but 0 places cannot be read.")

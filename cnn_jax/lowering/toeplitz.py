@@ -38,7 +38,9 @@ def conv(
     taps = kernel.reshape(
         -1, window[-1], group_channels, groups, out_channels // groups
     )
-    matrix = jnp.einsum("ulp,rucgo->grlcpo", starts.astype(kernel.dtype), taps)
+    matrix = jnp.einsum(
+        "ulp,rucgo->grlcpo", starts.astype(kernel.dtype), taps, precision=precision
+    )
 
     # Plain matrices [groups, many, few]: products of more axes are slower.
     many, few = math.prod(columns.shape[:-1]), math.prod(matrix.shape[1:4])

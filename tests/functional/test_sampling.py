@@ -233,6 +233,22 @@ def test_gradients_of_any_order(rng, method, padding_mode):
         check_grads(jax.jit(f), wide, order=2, modes=["fwd", "rev"], rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("synonym", "method"), [("bilinear", "linear"), ("bicubic", "cubic")]
+)
+def test_synonyms_of_methods(rng, synonym, method):
+    x, grid = draw(rng, 5, 6, 2), jnp.tanh(draw(rng, 3, 4, 2))
+    for how in ({"antialias": True}, {"align_corners": True}):
+        want = F.resize(x, (3, 9), method=method, **how)
+        got = F.resize(x, (3, 9), method=synonym, **how)
+        np.testing.assert_array_equal(got, want)
+    for padding_mode in ("zeros", "reflection"):
+        how = {"padding_mode": padding_mode}
+        want = F.grid_sample(x, grid, method=method, **how)
+        got = F.grid_sample(x, grid, method=synonym, **how)
+        np.testing.assert_array_equal(got, want)
+
+
 X = jnp.ones((2, 5, 6, 4))
 GRID = jnp.ones((2, 3, 3, 2))
 
@@ -253,8 +269,8 @@ GRID = jnp.ones((2, 3, 3, 2))
         (ValueError, "`size` is 0", lambda: F.resize(X, (2, 0), method="linear")),
         (
             ValueError,
-            "`method` is 'bilinear'.*'linear'",
-            lambda: F.resize(X, (2, 2), method="bilinear"),
+            "`method` is 'trilinear'.*'nearest'.*'linear'.*'cubic'.*'bicubic'.*'area'",
+            lambda: F.resize(X, (2, 2), method="trilinear"),
         ),
         (
             ValueError,
@@ -285,8 +301,8 @@ GRID = jnp.ones((2, 3, 3, 2))
         ),
         (
             ValueError,
-            "`method` is 'bilinear'",
-            lambda: F.grid_sample(X, GRID, method="bilinear"),
+            "`method` is 'area'.*'nearest'.*'linear'.*'bilinear'.*'cubic'.*'bicubic'",
+            lambda: F.grid_sample(X, GRID, method="area"),
         ),
         (
             ValueError,
