@@ -1,4 +1,4 @@
-"""Flax NNX modules: they own parameters and call `cnn_jax.functional`."""
+"""Flax NNX modules and records that call `cnn_jax.functional`."""
 
 from cnn_jax.nn.blocks import Branches as Branches
 from cnn_jax.nn.blocks import Masked as Masked
@@ -6,11 +6,11 @@ from cnn_jax.nn.blocks import Residual as Residual
 from cnn_jax.nn.blocks import identity as identity
 from cnn_jax.nn.chain import Chain as Chain
 from cnn_jax.nn.chain import Stage as Stage
-from cnn_jax.nn.layers import Conv as Conv
-from cnn_jax.nn.layers import ConvTranspose as ConvTranspose
-from cnn_jax.nn.layers import Dense as Dense
-from cnn_jax.nn.layers import GraphConv as GraphConv
-from cnn_jax.nn.layers import SeparableConv as SeparableConv
+from cnn_jax.nn.convolution import Conv as Conv
+from cnn_jax.nn.convolution import ConvTranspose as ConvTranspose
+from cnn_jax.nn.convolution import SeparableConv as SeparableConv
+from cnn_jax.nn.dense import Dense as Dense
+from cnn_jax.nn.graph import GraphConv as GraphConv
 from cnn_jax.nn.normalization import BatchNorm as BatchNorm
 from cnn_jax.nn.normalization import Dropout as Dropout
 from cnn_jax.nn.normalization import GroupNorm as GroupNorm

@@ -85,7 +85,7 @@ def of_transposed_window(
     field = of_window(size, window, stride=stride, padding=padding, dilation=dilation)
     axes = list(zip(*field, strict=True))
     return ReceptiveField(
-        size=tuple((k - 1) // s + 1 for k, s, _ in axes),
+        size=tuple((k - 1) // int(s) + 1 for k, s, _ in axes),
         stride=tuple(1 / s for _, s, _ in axes),
         offset=tuple(-o / s for _, s, o in axes),
     )

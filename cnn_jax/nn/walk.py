@@ -105,11 +105,13 @@ def _join(path: str, name: str) -> str:
 
 def _trace(path: str, stage: Stage, shapes: tuple[Any, ...]) -> tuple[Any, Any]:
     """The jaxpr and the output shape of a stage, of a block those of its join."""
-    is_module = isinstance(stage, nnx.Module)
-    graph, state = nnx.split(stage) if is_module else (None, None)
+    if isinstance(stage, nnx.Module):
+        graph, state = nnx.split(stage)
+    else:
+        graph, state = None, None
 
     def call(state: Any, x: Any, *branches: Any) -> Any:
-        module = nnx.merge(graph, state) if is_module else stage
+        module = stage if graph is None else nnx.merge(graph, state)
         return module.join(x, *branches) if isinstance(module, Block) else module(x)
 
     try:

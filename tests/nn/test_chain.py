@@ -220,7 +220,9 @@ def test_layers_refuse(as_shipped):
     rngs = nnx.Rngs(0)
     with pytest.raises(TypeError, match="`window` is 3, but must be a tuple"):
         nn.Conv(1, 2, 3, rngs=rngs)
-    with pytest.raises(ValueError, match="`in_channels` is 3, which 2 groups"):
+    with pytest.raises(
+        ValueError, match="`in_channels` is 3, which is not divisible by 2 groups"
+    ):
         nn.Conv(3, 4, (3,), groups=2, rngs=rngs)
     with pytest.raises(ValueError, match="`out_channels` is 0"):
         nn.Conv(3, 0, (3,), rngs=rngs)
