@@ -83,7 +83,9 @@ def test_small_residual_nets_are_table_6():
     # 3 × 3 windows: 1 + 6 at stride 1, then 1 + 5 that begin to halve, twice.
     sees = 1 + 2 * 7 + (2 + 5 * 4) + (4 + 5 * 8)
     rows = nn.summary(models.outline("resnet20"), (32, 32, 3)).rows
-    assert max(row.field.size[0] for row in rows if row.field) == sees
+    assert (
+        max(row.receptive_field.size[0] for row in rows if row.receptive_field) == sees
+    )
     plain = models.outline("resnet20", plain=True)
     shapes = [
         nn.summary(net, (32, 32, 3)).parameters
@@ -109,7 +111,7 @@ def test_receptive_fields_of_branches():
         nn.Residual(nn.Chain({"a": conv[3]}), nn.Chain({"b": conv[7]})),
     ):
         net = nn.Chain({"pool": nn.MaxPool((2, 2)), "stage": stage})
-        field = nn.summary(net, (40, 40, 1)).rows[-1].field
+        field = nn.summary(net, (40, 40, 1)).rows[-1].receptive_field
         x = jax.random.normal(jax.random.key(0), (40, 40, 1))
         slope = jax.grad(lambda x, net=net: net(x)[9, 9].sum())(x)[..., 0]
         (step, _), (offset, _) = field.stride, field.offset

@@ -48,7 +48,9 @@ def assert_same(got, want):
 
 def entropy(targets, logits):
     logits = np.asarray(logits, np.float64)
-    return -np.sum(targets * (logits - np.log(np.exp(logits).sum(-1, keepdims=True))), -1)
+    return -np.sum(
+        targets * (logits - np.log(np.exp(logits).sum(-1, keepdims=True))), -1
+    )
 
 
 def test_cross_entropy_with_smoothing_and_weights(rng):

@@ -166,7 +166,9 @@ def test_many_convolutions_learn_as_each_alone(rng, monkeypatch):
         rngs = nnx.Rngs(seed)
         conv = nn.Conv(2, 4, (3, 2), stride=(1, 2), padding="same", rngs=rngs)
         logits = nn.Dense((1, 2, 4), 3, rngs=rngs)
-        return nn.Chain({"conv": conv, "pool": nn.MaxPool((3, 2)), "classifier": logits})
+        return nn.Chain(
+            {"conv": conv, "pool": nn.MaxPool((3, 2)), "classifier": logits}
+        )
 
     config = training.Config(2, batch_size=6, learning_rate=0.1, optimizer="momentum")
     nets = [make(seed) for seed in range(2)]

@@ -86,7 +86,10 @@ def _template_coordinates(
     scale = _uniform(rng, 1 - 0.4 * d["scale"], 1 + 0.1 * d["scale"], (count, 1, 1))
     angle = _uniform(rng, -turn, turn, (count, 1, 1))
     positions = np.arange(size, dtype=np.float32) - (size - 1) / 2
-    across, down = positions[None, None, :] - shift[0], positions[None, :, None] - shift[1]
+    across, down = (
+        positions[None, None, :] - shift[0],
+        positions[None, :, None] - shift[1],
+    )
     if d["elastic"]:
         bend = np.float32(0.04 * d["elastic"] * size) * _smooth_noise(rng, count, size)
         across, down = across + bend[0], down + bend[1]
