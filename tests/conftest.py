@@ -2,16 +2,18 @@ import os
 import shutil
 from pathlib import Path
 
-# XLA's programs are kept between processes and runs, because most of a test's time is
-# compilation. The key of an entry is the program, the compiler's version and options,
-# and the CPU, so an old entry is never read for a changed program. `--cache-clear`
-# empties this folder.
-CACHE = Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax"
-
-# Set before JAX starts. Two CPU devices, and code that is quick to compile rather than
-# to run. XLA's own passes stay as they are.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+# Most of a test's time is compilation, so XLA's programs are kept between processes and
+# runs. The key of an entry is the program, the version and the options of the compiler,
+# and the CPU: an old entry is never read for a changed program. `--cache-clear` deletes
+# them all.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR",
+    str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax"),
+)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+# Two CPU devices, and code that is quick to compile rather than to run. The passes of
+# XLA itself stay as they are.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
@@ -28,9 +30,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_configure(config):
     """Deletes the compilation cache when it is larger than 1 GB."""
-    if not hasattr(config, "workerinput"):
-        if sum(entry.stat().st_size for entry in CACHE.glob("*")) > 2**30:
-            shutil.rmtree(CACHE)
+    cache = config.rootpath / ".pytest_cache" / "d" / "jax"
+    size = sum(entry.stat().st_size for entry in cache.glob("*"))
+    if size > 2**30 and not hasattr(config, "workerinput"):
+        shutil.rmtree(cache)
 
 
 @pytest.fixture
