@@ -1,8 +1,8 @@
 """Convolutional networks in JAX: pure functions, modules of them, and their training.
 
-The floors are reached by name and loaded when first used:
+The layers are reached by name and loaded when first used:
 
-    lowering, functional, nn, models, data, training, report
+    lowering, functional, nn, models, data, tasks, training, report
 
 `trained` is a network with all that it takes to use it, and `cli` the commands over it.
 `compiler_options` says what `jax.jit` should be given around any of it.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         models,
         nn,
         report,
+        tasks,
         trained,
         training,
     )
@@ -33,6 +34,7 @@ __all__ = [
     "models",
     "nn",
     "report",
+    "tasks",
     "trained",
     "training",
 ]

@@ -1,22 +1,23 @@
-"""What is a convolution, to a mathematician, to a photographer and to a network?
+"""What is a convolution in mathematics, in image processing and in a network?
 
     python -m experiments.convolution
 
-Two bell curves rolled over each other, against the closed form; a kernel flipped and
-not flipped; tensors and the volume after a layer; strides and padding; three colour
-channels into 96 maps; image kernels on a real photograph; and what a layer costs when
-pixels, the pixels of a feature or the features are doubled.
+The convolution of two bell curves, against the closed form; a kernel flipped and not
+flipped; tensors, and the volume after a layer; strides and padding; three colour
+channels and 96 feature maps; image kernels on a real photograph; and the cost of a
+layer when the pixels, the kernel or the number of features is doubled.
 
-Expected: the rolled curves meet the closed form to 1e-6, a 30 × 30 picture at stride 3
-becomes 10 × 10 × 96, and each doubling doubles the cost. Under 20 seconds on 2 CPU
-cores.
+Expected: the convolved curves agree with the closed form to 1e-6, an image of 30 × 30
+pixels at stride 3 becomes 10 × 10 × 96, and each doubling doubles the cost. Under 20
+seconds on 2 CPU cores.
 """
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -24,16 +25,16 @@ from sklearn.datasets import load_sample_image
 
 import cnn_jax.functional as F
 from cnn_jax import nn, report, training
-from experiments._shared import footer, start
+from experiments._shared import finish, start
 
 
 @dataclass(frozen=True)
 class Config:
-    """What to run.
+    """Options of the experiment.
 
     Args:
-        name: Of the folder `runs/convolution/<name>`; the date and time by default.
-        runs: Where runs lie.
+        name: Folder name under `runs/convolution`; the date and time by default.
+        runs: Root folder of all runs.
         photograph: One of the two that scikit-learn ships.
     """
 
@@ -44,7 +45,16 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything that was reported; costs are multiply-adds."""
+    """Every reported figure.
+
+    Args:
+        folder: The folder of the run.
+        bell_error: Largest error of the convolved curves, relative to the maximum.
+        flipped: Response of `F.convolve` to an impulse.
+        not_flipped: Response of `F.conv` to an impulse.
+        volume: Shape after 96 kernels at stride 3.
+        costs: Multiply-adds of each layer.
+    """
 
     folder: Path
     bell_error: float
@@ -61,159 +71,181 @@ def run(config: Config) -> Result:
     page = report.Page("What is a convolution?")
     bell_error = bell_curves(page)
     flipped, not_flipped = flipping(page)
+    tensors(page)
     volume = volumes(page)
     image_kernels(page, config)
     costs = cost_law(page)
-    page.write(folder.folder / "report.html", footer=footer(began))
-    page.console.print(f"\n{footer(began)}\nreport: {folder.folder / 'report.html'}")
+    finish(page, folder, began)
     return Result(folder.folder, bell_error, flipped, not_flipped, volume, costs)
 
 
 def bell_curves(page: report.Page) -> float:
-    """Rolls a narrow bell curve over a wide one, and compares with the closed form."""
-    page.section("Two functions rolled together")
+    """Convolves a narrow and a wide bell curve, and compares with the closed form."""
+    page.section("Two functions, convolved")
     step = 0.01
-    at = np.arange(-6, 6 + step / 2, step)
-
-    def bell(x: np.ndarray, centre: float, width: float) -> np.ndarray:
-        scaled = (x - centre) / width
-        return np.exp(-0.5 * scaled**2) / (width * np.sqrt(2 * np.pi))
-
-    narrow, wide = bell(at, -1.0, 0.3), bell(at, 1.5, 0.8)
+    t = np.arange(-6, 6 + step / 2, step)
+    narrow, wide = bell(t, -1.0, 0.3), bell(t, 1.5, 0.8)
     signals = jnp.asarray(narrow, jnp.float32), jnp.asarray(wide, jnp.float32)
-    rolled = F.convolve(signals[0][:, None], signals[1][:, None, None], mode="same")
-    rolled = step * np.asarray(rolled[:, 0])
-    closed = bell(at, -1.0 + 1.5, np.hypot(0.3, 0.8))
-    error = float(np.abs(rolled - closed).max() / closed.max())
+    convolved = F.convolve(signals[0][:, None], signals[1][:, None, None], mode="same")
+    convolved = step * np.asarray(convolved[:, 0])
+    closed_form = bell(t, -1.0 + 1.5, np.hypot(0.3, 0.8))
+    error = float(np.abs(convolved - closed_form).max() / closed_form.max())
     page.text(
         "The convolution of two functions is the integral of one times the other, "
-        "which is flipped and moved along: (f ∗ g)(t) = ∫ f(τ) g(t − τ) dτ. Two bell "
-        "curves make another, whose centre is the sum of theirs and whose squared "
-        f"width is the sum of theirs. Added up in steps of {step}, it meets "
-        f"this closed form to {error:.1e} of its height."
+        "flipped and shifted: (f ∗ g)(t) = ∫ f(τ) g(t − τ) dτ. The convolution of two "
+        "bell curves is a bell curve. Its centre is the sum of their centres, and its "
+        "squared width is the sum of their squared widths. A sum in steps of "
+        f"{step} agrees with this closed form to {error:.1e} of its maximum."
     )
-    none = np.zeros_like(at)
+    no_band = np.zeros_like(t)
     lines = {
-        "narrow: centre −1, width 0.3": (at, narrow, none),
-        "wide: centre 1.5, width 0.8": (at, wide, none),
-        "convolved: centre 0.5, width 0.85": (at, rolled, none),
+        "narrow: centre −1, width 0.3": (t, narrow, no_band),
+        "wide: centre 1.5, width 0.8": (t, wide, no_band),
+        "convolved: centre 0.5, width 0.85": (t, convolved, no_band),
     }
-    figure = report.curves({"two bell curves, rolled": lines}, x="t", y="", columns=1)
-    page.figure(
-        figure, "The third curve is lower and wider than both: it is both, mixed."
-    )
+    figure = report.curves({"two bell curves": lines}, x="t", y="", columns=1)
+    page.figure(figure, "Two bell curves and their convolution, wider than both.")
     return error
 
 
+def bell(x: np.ndarray, centre: float, width: float) -> np.ndarray:
+    """The normal density."""
+    scaled = (x - centre) / width
+    return np.exp(-0.5 * scaled**2) / (width * np.sqrt(2 * np.pi))
+
+
 def flipping(page: report.Page) -> tuple[np.ndarray, np.ndarray]:
-    """The mathematician's convolution beside the network's."""
+    """Compares the convolution of mathematics with that of networks."""
     page.section("Flipped, and not flipped")
     impulse = jnp.zeros((5, 5, 1)).at[2, 2].set(1.0)
     kernel = jnp.arange(1.0, 10.0).reshape(3, 3, 1, 1)
     flipped = np.asarray(F.convolve(impulse, kernel, mode="same")[..., 0])
     not_flipped = np.asarray(F.conv(impulse, kernel, padding="same")[..., 0])
     page.text(
-        "Mathematics flips the kernel, so that a single bright pixel is answered by "
-        "the kernel as it is. A network learns its kernels anyway, so it saves the "
-        "flip, and the same pixel is answered by the kernel turned round."
+        "Mathematics flips the kernel, so the response to a single bright pixel is the "
+        "kernel itself. A network learns its kernels, so it does not need the flip; "
+        "its response is the kernel rotated by 180°."
     )
-    panels = {"kernel": np.asarray(kernel[..., 0, 0]), "convolve": flipped}
-    panels |= {"conv": not_flipped}
-    board = [f"{value:g}" for value in flipped[1:4, 1:4].flat]
-    turned = [f"{value:g}" for value in not_flipped[1:4, 1:4].flat]
-    rows = [["kernel", "1 2 3 4 5 6 7 8 9"], ["convolve", " ".join(board)]]
-    page.table(
-        ["answer to one pixel", "row by row"], [*rows, ["conv", " ".join(turned)]]
-    )
-    shown = {name: values / 9 for name, values in panels.items()}
-    page.figure(report.numbers(shown), "The kernel's ninths, and the two answers.")
+    boards = {
+        "kernel": np.asarray(kernel[..., 0, 0]),
+        "convolve": flipped[1:4, 1:4],
+        "conv": not_flipped[1:4, 1:4],
+    }
+    rows = [[name, _numbers(board)] for name, board in boards.items()]
+    page.table(["response to one pixel", "row by row"], rows)
+    responses = boards | {"convolve": flipped, "conv": not_flipped}
+    shown = {name: board / 9 for name, board in responses.items()}
+    page.figure(report.numbers(shown), "The kernel in ninths, and the two responses.")
     return flipped, not_flipped
 
 
-def volumes(page: report.Page) -> tuple[int, ...]:
-    """Tensors of every order, and the size of the volume after a layer."""
+def _numbers(values: Any) -> str:
+    return " ".join(f"{value:g}" for value in np.asarray(values).flat)
+
+
+def tensors(page: report.Page) -> None:
+    """Adds tensors of every order."""
     page.section("Tensors, and the volume after a layer")
     page.text(
-        "A picture is a volume: height × width × channels, three of them for red, "
+        "An image is a volume: height × width × channels. Its three channels are red, "
         "green and blue, each a number from 0 to 255. A convolution sums over the "
         "channels, and gives one map per kernel."
     )
-    tensors = {
+    examples = {
         "scalar: 7": jnp.array(7),
         "vector: (7, 8, 9)": jnp.array([7, 8, 9]),
         "matrix: ((1, 2), (5, 8))": jnp.array([[1, 2], [5, 8]]),
         "2 × 3 × 2": jnp.array([[[2, 3], [3, 5], [4, 7]], [[3, 4], [4, 6], [5, 8]]]),
-        "32 pictures in colour": jnp.zeros((32, 30, 30, 3)),
+        "32 colour images": jnp.zeros((32, 30, 30, 3)),
     }
     rows = [
-        [n, str(t.ndim), "×".join(map(str, t.shape)) or "1"] for n, t in tensors.items()
+        [name, str(tensor.ndim), _shape(tensor) or "1"]
+        for name, tensor in examples.items()
     ]
     page.table(["tensor", "order", "shape"], rows)
 
+
+def volumes(page: report.Page) -> tuple[int, ...]:
+    """Adds the size of the volume after a layer, by stride and padding."""
     colours = np.random.default_rng(0).integers(0, 256, (30, 30, 3))
-    picture = jnp.asarray(colours, jnp.float32) / 255
+    image = jnp.asarray(colours, jnp.float32) / 255
     kernels = jnp.ones((3, 3, 3, 96)) / 27
     layers = {
         "stride 3": {"stride": 3},
         "stride 1": {},
         "stride 2": {"stride": 2},
-        "stride 1, zeros around": {"padding": "same"},
+        "stride 1, zero padding": {"padding": "same"},
     }
-    maps = {name: F.conv(picture, kernels, **how) for name, how in layers.items()}
-    rows = [[name, "30×30×3", "×".join(map(str, m.shape))] for name, m in maps.items()]
-    page.table(["96 kernels of 3×3×3, with", "from", "to"], rows)
+    maps = {name: F.conv(image, kernels, **options) for name, options in layers.items()}
+    page.text("96 kernels of 3 × 3 × 3 turn a colour image into a volume of 96 maps.")
+    rows = [[name, "30×30×3", _shape(volume)] for name, volume in maps.items()]
+    page.table(["96 kernels, with", "from", "to"], rows)
     page.text(
-        "A larger stride takes fewer steps and leaves a smaller map. Without padding a "
-        "3 × 3 kernel loses a pixel on every side; zeros around the picture keep the "
-        "edges."
+        "A larger stride takes fewer steps and gives a smaller map. Without padding a "
+        "3 × 3 kernel removes one pixel on every side; padding with zeros keeps the "
+        "size."
     )
-    separate = sum(
-        F.conv(picture[..., c : c + 1], kernels[:, :, c : c + 1], stride=3)
-        for c in range(3)
-    )
-    apart = float(jnp.abs(separate - maps["stride 3"]).max())
-    page.text(
-        "Each channel filtered by itself, and the three maps added, is the same as "
-        f"filtering the volume at once: they differ by {apart:.0e} at most."
-    )
+    _channel_by_channel(page, image, kernels, maps["stride 3"])
     return maps["stride 3"].shape
 
 
+def _shape(array: jax.Array) -> str:
+    return "×".join(map(str, array.shape))
+
+
+def _channel_by_channel(
+    page: report.Page, image: jax.Array, kernels: jax.Array, maps: jax.Array
+) -> None:
+    separate = sum(
+        F.conv(image[..., c : c + 1], kernels[:, :, c : c + 1], stride=3)
+        for c in range(3)
+    )
+    difference = float(jnp.abs(separate - maps).max())
+    page.text(
+        "The sum of three convolutions, one per channel, equals one convolution of the "
+        f"whole volume: they differ by {difference:.0e} at most."
+    )
+
+
 def image_kernels(page: report.Page, config: Config) -> None:
-    """Every image kernel on a real photograph."""
+    """Applies every image kernel to a real photograph."""
     page.section("Kernels that people chose")
     photograph = load_sample_image(config.photograph)
     colour = jnp.asarray(photograph[::2, ::2], jnp.float32) / 255
     grey = F.rgb_to_gray(colour)
-    pictures, rows = [np.asarray(colour)], []
+    images, rows = [np.asarray(colour)], []
     for name in F.IMAGE_KERNELS:
         kernel = F.image_kernel(name)
-        answer = F.conv(grey, kernel, padding="same", padding_mode="replicate")[..., 0]
-        sums = float(kernel.sum())
-        keeps = sums == 1 and name != "emboss"
-        seen = answer if keeps else jnp.abs(answer)
-        pictures.append(np.asarray(jnp.clip(seen / (1 if keeps else seen.max()), 0, 1)))
-        taps = " ".join(f"{tap:g}" for tap in 16 * kernel.ravel())
-        taps = (
-            taps if name == "blur" else " ".join(f"{tap:g}" for tap in kernel.ravel())
-        )
-        rows.append([name, taps + (" /16" if name == "blur" else ""), f"{sums:g}"])
+        magnitude = float(kernel.sum()) != 1 or name == "emboss"
+        images.append(_response(grey, kernel, magnitude=magnitude))
+        taps = f"{_numbers(16 * kernel)} /16" if name == "blur" else _numbers(kernel)
+        rows.append([name, taps, f"{float(kernel.sum()):g}"])
     page.table(["kernel", "taps, row by row", "sum"], rows)
+    height, width, _ = photograph.shape
     page.figure(
-        report.images(pictures, titles=["photograph", *F.IMAGE_KERNELS], columns=3),
-        f"{config.photograph} of scikit-learn, {photograph.shape[0]} × "
-        f"{photograph.shape[1]} pixels with values from {photograph.min()} to "
-        f"{photograph.max()}, at half size. Answers to change are shown by size.",
+        report.images(images, titles=["photograph", *F.IMAGE_KERNELS], columns=3),
+        f"{config.photograph} of scikit-learn, {height} × {width} pixels with values "
+        f"from {photograph.min()} to {photograph.max()}, at half size. Kernels whose "
+        "sum is not 1, and emboss, are shown as magnitudes.",
     )
 
 
-def cost_law(page: report.Page) -> dict[str, int]:
-    """Doubles the pixels, the pixels of a feature, and the features."""
-    page.section("What it costs")
+def _response(image: jax.Array, kernel: jax.Array, *, magnitude: bool) -> np.ndarray:
+    """The filtered image, or its magnitude over the maximum, from 0 to 1."""
+    response = F.conv(image, kernel, padding="same", padding_mode="replicate")[..., 0]
+    if magnitude:
+        response = jnp.abs(response)
+        response = response / response.max()
+    return np.asarray(jnp.clip(response, 0, 1))
 
-    def cost(height: int, width_of_feature: int, features: int) -> int:
-        window = (4, width_of_feature)
-        layer = nn.Conv(3, features, window, padding="same", rngs=nnx.Rngs(0))
+
+def cost_law(page: report.Page) -> dict[str, int]:
+    """Doubles the pixels, the pixels of a kernel, and the number of features."""
+    page.section("The cost of a layer")
+
+    def cost(height: int, kernel_width: int, features: int) -> int:
+        window, rngs = (4, kernel_width), nnx.Rngs(0)
+        layer = nn.Conv(3, features, window, padding="same", rngs=rngs)
         return nn.summary(nn.Chain({"conv": layer}), (height, 32, 3)).multiply_adds
 
     costs = {
@@ -228,12 +260,17 @@ def cost_law(page: report.Page) -> dict[str, int]:
         [[name, f"{value:,}", f"{value / first:g}"] for name, value in costs.items()],
     )
     page.text(
-        "Cost grows in step with the pixels of the picture, with the pixels of a "
-        "feature and with the number of features, so all three together make it eight "
-        "times as much."
+        "The cost is proportional to the pixels of the image, to the pixels of a "
+        "feature and to the number of features: doubling all three multiplies it by "
+        "eight."
     )
     return costs
 
 
+def main() -> None:
+    """Runs the experiment with the flags of the command line."""
+    start("convolution", run, Config, __doc__)
+
+
 if __name__ == "__main__":
-    start(run, Config, __doc__)
+    main()

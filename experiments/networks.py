@@ -1,16 +1,17 @@
-"""What do the famous networks cost, and what does depth buy?
+"""What do well-known networks cost, and what does depth do to their accuracy?
 
     python -m experiments.networks
     python -m experiments.networks --skip-times
 
-First a table of all of them: weights, multiply-adds, how far a unit sees, and how long
-a picture takes here. Then depth: plain networks of 20 and of 56 layers learn the 1,797
-digits at their own 8 × 8 pixels, and the same networks with shortcuts around every two
-layers, five seeds each on splits of their own. He et al. 2015, figure 1 and figure 6: a
-deeper plain network learns worse, in training too, and shortcuts cure that.
+First a table of the networks: weights, multiply-adds, receptive field, and time per
+image. Then depth: plain networks of 20 and of 56 layers train on the 1,797 digits at
+their own 8 × 8 pixels, and so do the same networks with a shortcut around every two
+layers; five seeds each, with a split of their own. He et al. 2015, figures 1 and 6: a
+deeper plain network has a higher error rate, on the training split too, and shortcuts
+remove this effect.
 
-Expected: 56 plain layers end with a higher training error than 20, and with shortcuts
-they do not. Twelve minutes on 2 CPU cores, of which the times take four.
+Expected: 56 plain layers end with a higher training error rate than 20; with shortcuts
+they do not. 12 minutes on 2 CPU cores, of which the time per image takes 4.
 """
 
 import time
@@ -21,10 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from sklearn.model_selection import train_test_split
 
 from cnn_jax import data, models, nn, report, training
-from experiments._shared import compiled, footer, start
+from experiments._shared import compiled, finish, percent, points, resplit, start
 
 YEARS = {
     "lenet5": 1998,
@@ -36,21 +36,24 @@ YEARS = {
     "mobilenet": 2017,
 }
 DEPTHS = (20, 56)
+BATCH_SIZE = 8  # Images per call when the time per image is measured.
+
+ErrorRates = dict[str, np.ndarray]  # Kind of network → error rate of every seed.
 
 
 @dataclass(frozen=True)
 class Config:
-    """What to run.
+    """Options of the experiment.
 
     Args:
-        name: Of the folder `runs/networks/<name>`; the date and time by default.
-        runs: Where runs lie.
-        only: The networks in the table; all by default.
-        skip_times: Leaves out how long a picture takes.
-        seeds: Networks of each kind, each with its own split of the digits.
-        epochs: How often they see every picture.
-        learning_rate: The peak of a one-cycle schedule.
-        seed: Of everything.
+        name: Folder name under `runs/networks`; the date and time by default.
+        runs: Root folder of all runs.
+        only: Networks in the table; all by default.
+        skip_times: Leaves out the time per image.
+        seeds: Number of networks of each kind, each with its own split of the digits.
+        epochs: Training epochs.
+        learning_rate: Maximum of the one-cycle schedule.
+        seed: Random seed of the whole experiment.
     """
 
     name: str | None = None
@@ -70,128 +73,113 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """What was found: by kind of network, its seeds' errors in training and test."""
+    """The folder, and the error rates on the training and on the test split."""
 
     folder: Path
-    training: dict[str, np.ndarray]
-    test: dict[str, np.ndarray]
+    training: ErrorRates
+    test: ErrorRates
 
 
 def run(config: Config) -> Result:
     """Runs the experiment from the table to the report."""
     began = time.time()
     folder = training.Run.create(config.runs, "networks", config.name, config)
-    page = report.Page("The famous networks")
+    page = report.Page("Well-known networks")
     table(page, config)
-    learned, tested = depth(page, config, folder)
-    folder.log({"training": learned, "test": tested})
-    page.write(folder.folder / "report.html", footer=footer(began))
-    page.console.print(f"\n{footer(began)}\nreport: {folder.folder / 'report.html'}")
-    return Result(folder.folder, learned, tested)
+    train, test = depth(page, config)
+    folder.log({"training": train, "test": test})
+    finish(page, folder, began)
+    return Result(folder.folder, train, test)
 
 
 def table(page: report.Page, config: Config) -> None:
-    """Every network's size, cost and sight."""
-    page.section("What they are")
+    """Adds the size, cost and receptive field of every network."""
+    page.section("Size and cost")
+    for_images = [name for name in models.MODELS if len(models.made_for(name)) == 3]
     rows = []
-    pictures = [name for name in models.MODELS if len(models.made_for(name)) == 3]
-    for name in config.only or pictures:
-        shape = models.made_for(name)
-        found = nn.summary(models.outline(name), shape)
-        fields = [row.field.size[0] for row in found.rows if row.field]
-        layers = sum(row.kind in ("Conv", "Dense") for row in found.rows)
-        year = next((y for key, y in YEARS.items() if name.startswith(key)), "")
-        row = [
-            name,
-            str(year),
-            f"{found.parameters / 1e6:.2f}",
-            f"{found.multiply_adds / 1e6:,.0f}",
-            str(layers),
-            f"{max(fields)}",
-            f"{shape[0]}²",
-        ]
-        rows.append(row if config.skip_times else [*row, _milliseconds(name, shape)])
-    columns = ["", "year", "weights, M", "multiply-adds, M", "layers", "sees", "of"]
+    for name in config.only or for_images:
+        row = _size_and_cost(name)
+        rows.append(row if config.skip_times else [*row, _milliseconds(name)])
+    columns = ["", "year", "weights, M", "mult-adds, M", "layers", "field", "of"]
     page.table(columns if config.skip_times else [*columns, "ms"], rows)
-    page.text(
-        "Millions of weights, and of multiply-adds for one picture; convolutions and "
-        "layers of votes, shortcuts' included; pixels that a unit of the last maps "
-        "sees along one side, of how many."
-        + " Milliseconds per picture, in batches of 8, the best of five."
-        * (not config.skip_times)
+    text = (
+        "Weights in millions. Multiply-adds for one image, in millions. Layers: "
+        "convolutions and fully connected layers, with those of shortcuts. Field: the "
+        "receptive field of a unit of the last maps along one side, in pixels, of an "
+        "image of the size in the next column."
     )
+    times = f" ms: time per image in batches of {BATCH_SIZE}, the best of five."
+    page.text(text if config.skip_times else text + times)
 
 
-def _milliseconds(name: str, shape: tuple[int, ...]) -> str:
+def _size_and_cost(name: str) -> list[str]:
+    shape = models.made_for(name)
+    summary = nn.summary(models.outline(name), shape)
+    fields = [row.field.size[0] for row in summary.rows if row.field]
+    layers = sum(row.kind in ("Conv", "Dense") for row in summary.rows)
+    year = next((y for key, y in YEARS.items() if name.startswith(key)), "")
+    return [
+        name,
+        str(year),
+        f"{summary.parameters / 1e6:.2f}",
+        f"{summary.multiply_adds / 1e6:,.0f}",
+        str(layers),
+        f"{max(fields)}",
+        f"{shape[0]}²",
+    ]
+
+
+def _milliseconds(name: str) -> str:
+    """Milliseconds per image, the best of five calls."""
     net = models.build(name, rngs=nnx.Rngs(0))
-    evaluated = {"deterministic": True, "use_running_average": True}
-    graph, state = nnx.split(nnx.view(net, raise_if_not_found=False, **evaluated))
-    votes = compiled(lambda state, x: nnx.merge(graph, state)(x))
-    x, times = jnp.ones((8, *shape)), []
-    votes(state, x).block_until_ready()
+    evaluation = {"deterministic": True, "use_running_average": True}
+    graph, state = nnx.split(nnx.view(net, raise_if_not_found=False, **evaluation))
+    logits = compiled(lambda state, x: nnx.merge(graph, state)(x))
+    x, times = jnp.ones((BATCH_SIZE, *models.made_for(name))), []
+    logits(state, x).block_until_ready()  # Compiles.
     for _ in range(5):
         began = time.perf_counter()
-        votes(state, x).block_until_ready()
+        logits(state, x).block_until_ready()
         times.append(time.perf_counter() - began)
     jax.clear_caches()
-    return f"{min(times) / 8 * 1e3:.1f}"
+    return f"{min(times) / BATCH_SIZE * 1e3:.1f}"
 
 
-def depth(
-    page: report.Page, config: Config, folder: training.Run
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Trains plain and residual networks of two depths, all seeds."""
-    page.section("What depth buys, and what shortcuts cure")
-    splits = [_split(config.seed + i) for i in range(config.seeds)]
-    learned, tested, curves = {}, {}, {}
-    for plain in (True, False):
+def depth(page: report.Page, config: Config) -> tuple[ErrorRates, ErrorRates]:
+    """Trains plain and residual networks of two depths, on all seeds."""
+    page.section("Depth, without and with shortcuts")
+    digits = data.load("digits")
+    splits = [resplit(digits, config.seed + i) for i in range(config.seeds)]
+    train, test, curves = {}, {}, {}
+    for design in ("plain", "residual"):
+        curves[design] = {}
         for layers in DEPTHS:
-            kind = f"{'plain' if plain else 'residual'}, {layers} layers"
-            records, nets = _train(page, config, kind, layers, plain, splits)
-            wrong = np.array([100 * record.metrics["error"] for record in records])
-            epochs = np.arange(1, len(wrong) + 1)
-            line = epochs, wrong.mean(axis=1), wrong.std(axis=1)
-            curves.setdefault(kind.split(",")[0], {})[f"{layers} layers"] = line
-            learned[kind], tested[kind] = _errors(nets, splits)
-    figure = report.curves(curves, x="epoch", y="% wrong in training", columns=2)
-    page.figure(figure, "Mean and standard deviation over seeds.")
-    rows = [
-        [kind, *(_spread(errors[kind]) for errors in (learned, tested))]
-        for kind in learned
-    ]
-    page.table(["% wrong, mean ± sd", "training", "unseen"], rows)
-    for kind in ("plain", "residual"):
-        page.text(_gap(kind, learned))
-    return learned, tested
+            kind = f"{design}, {layers} layers"
+            nets = _networks(config, layers, plain=design == "plain")
+            records = _train(page, config, kind, nets, splits)
+            curves[design][f"{layers} layers"] = _curve(records)
+            train[kind], test[kind] = _error_rates(nets, splits)
+    _show(page, curves, train, test)
+    return train, test
 
 
-def _split(seed: int) -> data.Dataset:
-    """The digits with a quarter held out, at their own size."""
-    loaded = data.load("digits")
-    both = [
-        np.concatenate([loaded.train[name], loaded.test[name]])
-        for name in ("image", "label")
+def _networks(config: Config, layers: int, *, plain: bool) -> list[nn.Chain]:
+    return [
+        models.small_resnet(
+            depth=layers, plain=plain, channels=1, rngs=nnx.Rngs(config.seed + i)
+        )
+        for i in range(config.seeds)
     ]
-    parts = train_test_split(*both, test_size=0.25, stratify=both[1], random_state=seed)
-    train = {"image": parts[0], "label": parts[2]}
-    return data.Dataset(train, {"image": parts[1], "label": parts[3]}, loaded.classes)
 
 
 def _train(
     page: report.Page,
     config: Config,
     kind: str,
-    layers: int,
-    plain: bool,
+    nets: list[nn.Chain],
     splits: list[data.Dataset],
-) -> tuple[list[training.Record], list[nn.Chain]]:
-    nets = [
-        models.small_resnet(
-            depth=layers, plain=plain, channels=1, rngs=nnx.Rngs(config.seed + i)
-        )
-        for i in range(config.seeds)
-    ]
-    how = training.Config(
+) -> list[training.Record]:
+    options = training.Config(
         config.epochs,
         batch_size=64,
         optimizer="momentum",
@@ -200,36 +188,57 @@ def _train(
         weight_decay=1e-4,
         seed=config.seed,
     )
-    records = training.fit(nets, splits, how)
-    return list(training.progress_bar(records, name=kind, console=page.console)), nets
+    records = training.fit(nets, splits, options)
+    return list(training.progress_bar(records, name=kind, console=page.console))
 
 
-def _errors(
+def _curve(
+    records: list[training.Record],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Epochs, and mean and standard deviation of the training error rate in %."""
+    errors = np.array([100 * record.metrics["error"] for record in records])
+    return np.arange(1, len(errors) + 1), errors.mean(axis=1), errors.std(axis=1)
+
+
+def _error_rates(
     nets: list[nn.Chain], splits: list[data.Dataset]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The share of wrong votes of each network, in training and on unseen pictures."""
+    """The error rates of each network on its training and on its test split."""
     pairs = list(zip(nets, splits, strict=True))
-    learned = [training.evaluate(net, split.train)["error"] for net, split in pairs]
-    tested = [training.evaluate(net, split.test)["error"] for net, split in pairs]
-    return np.array(learned), np.array(tested)
+    train = [training.evaluate(net, split.train)["error"] for net, split in pairs]
+    test = [training.evaluate(net, split.test)["error"] for net, split in pairs]
+    return np.array(train), np.array(test)
 
 
-def _spread(errors: np.ndarray) -> str:
-    spread = errors.std(ddof=1) if len(errors) > 1 else 0.0
-    return f"{100 * errors.mean():.2f} ± {100 * spread:.2f}"
+def _show(page: report.Page, curves: dict, train: ErrorRates, test: ErrorRates) -> None:
+    figure = report.curves(curves, x="epoch", y="training error rate, %", columns=2)
+    page.figure(figure, "Mean and standard deviation over seeds.")
+    rows = [
+        [kind, *(percent(errors[kind], digits=2) for errors in (train, test))]
+        for kind in train
+    ]
+    page.table(["error rate in %, mean ± sd", "training", "test"], rows)
+    for design in curves:
+        page.text(_cost_of_depth(design, train))
 
 
-def _gap(kind: str, learned: dict[str, np.ndarray]) -> str:
-    few, many = (learned[f"{kind}, {layers} layers"] for layers in DEPTHS)
+def _cost_of_depth(design: str, train: ErrorRates) -> str:
+    """The paired difference between the training error rates of both depths."""
+    few, many = (train[f"{design}, {layers} layers"] for layers in DEPTHS)
     if len(few) < 2:
-        return f"{kind}: one seed has no spread."
-    mean, low, high = training.mean_interval(100 * (many - few))
+        return f"{design}: an interval needs two seeds or more."
+    difference = training.mean_interval(many - few)
     return (
-        f"{kind}: {DEPTHS[1]} layers have {mean:+.2f} points of training error over "
-        f"{DEPTHS[0]} (95 % interval of the paired difference: {low:.2f} to "
-        f"{high:.2f})."
+        f"{design}: {DEPTHS[1]} layers minus {DEPTHS[0]} layers, training error rate "
+        f"with the 95 % interval of the paired difference: "
+        f"{points(difference, digits=2)} points."
     )
 
 
+def main() -> None:
+    """Runs the experiment with the flags of the command line."""
+    start("networks", run, Config, __doc__)
+
+
 if __name__ == "__main__":
-    start(run, Config, __doc__)
+    main()

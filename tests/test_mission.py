@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import cnn_jax.functional as F
-from experiments.xo import FALLING, letters
+from experiments.xo.letters import FALLING, letters
 
 MAP = [
     [7, -1, 1, 3, 5, -1, 3],

@@ -65,8 +65,9 @@ class Page:
         """Adds a table, its first column set left; without names, a board."""
         table = Table(box=None, show_header=any(columns))
         for i, name in enumerate(columns):
-            left = i == 0 and any(columns)
-            table.add_column(name, justify="left" if left else "right", no_wrap=True)
+            label = i == 0 and any(columns)
+            justify = "left" if label else "right"
+            table.add_column(name, justify=justify, no_wrap=not label)
         for row in rows:
             table.add_row(*map(escape, row))
         if caption:
@@ -82,7 +83,7 @@ class Page:
         png = base64.b64encode(file.getvalue()).decode()
         self._add("figure", {"png": png, "caption": caption})
 
-    def sounds(self, clips: Mapping[str, np.ndarray], *, rate: int) -> None:
+    def audio(self, clips: Mapping[str, np.ndarray], *, rate: int) -> None:
         """Adds a row of sounds that the page plays, and nothing to the terminal.
 
         Args:

@@ -22,7 +22,7 @@ def printed(page):
 
 def test_a_page_plays_sounds(page, tmp_path):
     loud = np.float32([0.0, 0.5, -2.0, 1.0])
-    page.sounds({"one & two": loud, "soft": loud / 10}, rate=8000)
+    page.audio({"one & two": loud, "soft": loud / 10}, rate=8000)
     page.write(tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
     assert html.count("one &amp; two") == 2

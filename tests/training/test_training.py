@@ -7,8 +7,9 @@ import optax
 import pytest
 from flax import nnx
 
-from cnn_jax import data, nn, training
-from cnn_jax.training import checkpoint, metrics, optim, trainer
+from cnn_jax import data, nn, tasks, training
+from cnn_jax.tasks import metrics
+from cnn_jax.training import checkpoint, optim, trainer
 from cnn_jax.training.trainer import Trainer
 from tests.helpers import assert_close
 from tests.training.networks import by_hand, examples, mlp, normed, small_set, weights
@@ -68,7 +69,7 @@ def test_every_epoch_sees_every_example_once(small):
 def test_evaluation_counts_then_divides(small):
     net = mlp()
     votes = net(jnp.asarray(small.train["table"]))
-    each = training.cross_entropy(votes, jnp.asarray(small.train["label"]))
+    each = tasks.cross_entropy(votes, jnp.asarray(small.train["label"]))
     wrong = np.asarray(votes).argmax(axis=1) != small.train["label"]
     for batch_size in (5, 23, 512):
         found = training.evaluate(net, small.train, batch_size=batch_size)
@@ -81,7 +82,7 @@ def test_fillers_never_count():
     votes = jnp.array([[3.0, 1.0], [jnp.nan, jnp.inf]])
     mask, labels = jnp.array([1.0, 0.0]), jnp.array([1, 0])
     found = metrics.divide(
-        metrics.batch_metrics(training.cross_entropy, votes, labels, mask)
+        metrics.batch_metrics(tasks.cross_entropy, votes, labels, mask)
     )
     np.testing.assert_allclose(found["loss"], np.log1p(np.exp(2.0)), rtol=1e-6)
     assert found["error"] == 1
@@ -220,7 +221,7 @@ def test_equal_networks_share_one_trace(small):
 
     def loss(votes, labels):
         traced.append(1)
-        return training.cross_entropy(votes, labels)
+        return tasks.cross_entropy(votes, labels)
 
     config = training.Config(3, batch_size=5)
     for seed in (0, 1):
@@ -276,11 +277,11 @@ def test_refusals(as_shipped, small, rng):
     with pytest.raises(ValueError, match="2 data sets, but there are 1 networks"):
         start([mlp()], [small, small])
     short = data.Dataset(examples(rng, 22), small.test, small.classes)
-    with pytest.raises(ValueError, match="`data` must be alike in shape"):
+    with pytest.raises(ValueError, match="`data` must have one shape"):
         start([mlp(), mlp()], [small, short])
     with pytest.raises(ValueError, match="`inputs` is empty"):
         training.predict(mlp(), np.zeros((0, 3)))
-    with pytest.raises(ValueError, match="1 entries, but a spread needs two"):
+    with pytest.raises(ValueError, match="1 entries, but needs at least two"):
         training.mean_interval([1.0])
 
 
