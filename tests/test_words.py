@@ -84,7 +84,7 @@ def lines_with(term, text):
     text = allowed.sub(lambda found: re.sub(r"\S", " ", found[0]), text)
     word = re.sub(" ", gap, rf"(?<![^\W_])(?:{term.pattern})(?![^\W_])")
     found = re.finditer(word, text, ignore)
-    return [text.count("\n", 0, hit.start()) + 1 for hit in found]
+    return sorted({text.count("\n", 0, hit.start()) + 1 for hit in found})
 
 
 def hits(term, texts):
