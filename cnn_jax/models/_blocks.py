@@ -1,12 +1,13 @@
 """Stages that several architectures share."""
 
+import math
+
+from flax import nnx
 from jax.nn.initializers import Initializer
 
 import cnn_jax.functional as F
 from cnn_jax import nn
 from cnn_jax.nn.init import fan_in_uniform, uniform_bias
-from flax import nnx
-import math
 
 
 def conv(

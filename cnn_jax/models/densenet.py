@@ -2,7 +2,6 @@
 
 from flax import nnx
 
-import cnn_jax.functional as F
 from cnn_jax import nn
 from cnn_jax.models import _blocks
 from cnn_jax.nn.init import fan_in_uniform, he_normal_in
