@@ -1,8 +1,8 @@
 """`cnn-jax datasets`."""
 
 import dataclasses
-from pathlib import Path
 
+from cnn_jax.cli.options import DataDir
 from cnn_jax.data.loader import prepared
 from cnn_jax.data.readers import AUDIO_SUFFIXES, IMAGE_SUFFIXES
 
@@ -21,7 +21,7 @@ class Datasets:
         data_dir: The folder of named data sets.
     """
 
-    data_dir: Path | None = None
+    data_dir: DataDir = None
 
     def __call__(self) -> int:
         """Prints the data sets of the package, prepared ones, and how to get others."""

@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from cnn_jax import report, trained
+from cnn_jax.cli.options import positional
 from cnn_jax.cli.show import show_test
 
 
@@ -16,12 +15,12 @@ class Evaluate:
 
     Args:
         run: The run folder.
-        data: A folder, a CSV file or a named data set; by default the test split.
+        data: A folder, a CSV file or a named data set.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: Annotated[Path, *positional("RUN")]
     data: Annotated[
-        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[DATA]")
+        str | None, *positional("[DATA]", "(default: the test split of the run)")
     ] = None
 
     def __call__(self) -> int:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import jax
 import numpy as np
-import tyro
 
 from cnn_jax import data, locality, report, training
+from cnn_jax.cli.options import DataDir, Drop, Label, RunName, Size, positional
 from cnn_jax.cli.show import show_locality
 from cnn_jax.data.table import SUFFIXES, columns_of
 
@@ -29,21 +29,21 @@ class Locality:
         size: Height and width that images are resized to.
         budget: Other orders that are tried; from 99 on, the rank decides.
         seeds: The number of splits into training and test rows.
-        name: The name of the run; the date and time by default.
+        name: The name of the run.
         runs: The folder of all runs.
         data_dir: The folder of named data sets.
         seed: For everything random.
     """
 
-    data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    label: str | None = None
-    drop: tuple[str, ...] = ()
-    size: int | None = None
+    data: Annotated[str, *positional("DATA")]
+    label: Label = None
+    drop: Drop = ()
+    size: Size = None
     budget: int = locality.ENOUGH
     seeds: int = 10
-    name: str | None = None
+    name: RunName = None
     runs: Path = Path("runs")
-    data_dir: Path | None = None
+    data_dir: DataDir = None
     seed: int = 0
 
     def __call__(self) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import tyro
 
 from cnn_jax import trained
+from cnn_jax.cli.options import positional
 from cnn_jax.data.files import reason
 from cnn_jax.data.folder import shown
 
@@ -31,10 +31,8 @@ class Predict:
         format: The output: a table for people, or JSON or CSV for programs.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    files: Annotated[
-        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILES...")
-    ]
+    run: Annotated[Path, *positional("RUN")]
+    files: Annotated[tuple[Path, ...], *positional("FILES...", "(required)")]
     format: Format = "table"
 
     def __call__(self) -> int:

@@ -5,10 +5,9 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from cnn_jax import report, trained, training
 from cnn_jax.cli.fit import run_fit
+from cnn_jax.cli.options import positional
 from cnn_jax.cli.show import show_data, show_plan
 
 
@@ -20,7 +19,7 @@ class Resume:
         run: The run folder.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: Annotated[Path, *positional("RUN")]
 
     def __call__(self) -> int:
         """Trains from the newest checkpoint, evaluates and writes a report."""

@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from cnn_jax import models, nn, trained
+from cnn_jax.cli.options import positional
 from cnn_jax.data.readers import from_fields
 
 
@@ -18,7 +17,7 @@ class Summary:
         network: One of `cnn-jax models`, or a run folder.
     """
 
-    network: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|RUN")]
+    network: Annotated[str, *positional("NAME|RUN")]
 
     def __call__(self) -> int:
         """Prints a row per stage."""

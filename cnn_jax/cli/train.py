@@ -5,10 +5,18 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
-
 from cnn_jax import data, report, trained, training
 from cnn_jax.cli.fit import run_fit
+from cnn_jax.cli.options import (
+    FROM_DATA,
+    DataDir,
+    Drop,
+    Label,
+    RunName,
+    Size,
+    optional,
+    positional,
+)
 from cnn_jax.cli.show import show_data, show_imbalance, show_plan
 from cnn_jax.data import Dataset
 from cnn_jax.data.augment import AugmentName
@@ -25,7 +33,7 @@ class Train:
 
     Args:
         data: A folder, a CSV file, or a name that `cnn-jax datasets` lists.
-        model: One of `cnn-jax models`; by default one that suits the data.
+        model: One of `cnn-jax models`.
         label: The column of a table that is predicted from the others.
         group: Keeps examples together in one split: a column of a table, or a part of
             file names, such as `speaker` in `speaker-3_yes.wav`.
@@ -37,33 +45,38 @@ class Train:
         epochs: Passes over the training split.
         batch_size: Examples per step.
         learning_rate: The peak of a one-cycle schedule.
-        augment: Random changes of training examples.
+        augment: Random changes of training examples, any of crop, flip, affine,
+            elastic, cutout, time_mask and frequency_mask.
         class_weights: `balanced` gives rare classes more weight in the loss.
         precision: The dtype of the computation.
-        name: The name of the run; the date and time by default.
+        name: The name of the run.
         runs: The folder of all runs.
         data_dir: The folder of named data sets.
         seed: For splits, weights and training.
     """
 
-    data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    model: str | None = None
-    label: str | None = None
-    group: str | None = None
-    drop: tuple[str, ...] = ()
-    size: int | None = None
-    rate: int | None = None
-    seconds: float | None = None
+    data: Annotated[str, *positional("DATA")]
+    model: Annotated[str | None, optional("MODEL", FROM_DATA)] = None
+    label: Label = None
+    group: Annotated[str | None, optional("COLUMN|WORD", "no groups")] = None
+    drop: Drop = ()
+    size: Size = None
+    rate: Annotated[int | None, optional("HERTZ", FROM_DATA)] = None
+    seconds: Annotated[float | None, optional("SECONDS", FROM_DATA)] = None
     broken: float = 0.01
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    augment: tuple[AugmentName, ...] | None = None
-    class_weights: Literal["balanced"] | None = None
+    epochs: Annotated[int | None, optional("EPOCHS", FROM_DATA)] = None
+    batch_size: Annotated[int | None, optional("EXAMPLES", FROM_DATA)] = None
+    learning_rate: Annotated[float | None, optional("RATE", "0.003")] = None
+    augment: Annotated[
+        tuple[AugmentName, ...] | None, optional("NAME...", FROM_DATA)
+    ] = None
+    class_weights: Annotated[
+        Literal["balanced"] | None, optional("balanced", "every example counts alike")
+    ] = None
     precision: training.Precision = "float32"
-    name: str | None = None
+    name: RunName = None
     runs: Path = Path("runs")
-    data_dir: Path | None = None
+    data_dir: DataDir = None
     seed: int = 0
 
     def __call__(self) -> int:

@@ -3,8 +3,6 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from cnn_jax.locality.inputs import PreparedData
 
@@ -39,6 +37,8 @@ def resample(data: PreparedData, seeds: int, rng: np.random.Generator) -> Splits
     Returns:
         A split for each seed.
     """
+    from sklearn.model_selection import train_test_split
+
     group = _equal_rows(data.x)
     first = np.unique(group, return_index=True)[1]
     repeated = len(group) - len(first)
@@ -76,6 +76,8 @@ def _equal_rows(x: np.ndarray) -> np.ndarray:
 
 def _standardized(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each column with mean 0 and deviation 1 in `train`, and 0 where it is missing."""
+    from sklearn.preprocessing import StandardScaler
+
     columns = [part[..., 0] for part in (train, test)]
     columns[0] = np.where(np.isnan(columns[0]).all(axis=0), 0, columns[0])
     scaler = StandardScaler().fit(columns[0])

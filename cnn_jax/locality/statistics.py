@@ -4,7 +4,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 
 class Interval(NamedTuple):
@@ -38,6 +37,8 @@ def corrected_t(
         Nadeau & Bengio, "Inference for the generalization error", Machine Learning 52,
         2003.
     """
+    from scipy import stats  # Slow to import.
+
     count, mean = len(values), float(values.mean())
     error = math.sqrt((1 / count + test_to_train) * values.var(ddof=1))
     if error == 0:

@@ -138,6 +138,23 @@ def test_equal_rows_stay_together_and_parts_are_scaled_by_what_is_learned(rng):
         assert np.abs(test[..., 1, 0].mean()) > 1e-3
 
 
+def test_a_column_without_variance_in_the_training_rows_becomes_zero(rng):
+    x, y = noise(rng, 60, columns=4)
+    x[:, 1] = 7.0
+    x[0, 1] = 9.0  # Constant in the splits that test on row 0.
+    x[:, 2] = np.nan
+    x[:2, 2] = 1.0, 2.0  # Without any value in those that test on rows 0 and 1.
+    splits = locality.resample(locality.prepare(x, y), 12, np.random.default_rng(0))
+    constant = [not train[:, 1].any() for train in splits.train_x]
+    missing = [not train[:, 2].any() for train in splits.train_x]
+    assert any(constant)
+    assert any(missing)
+    assert not all(constant)
+    assert not splits.test_x[constant][:, :, 1].any()
+    assert not splits.test_x[missing][:, :, 2].any()
+    assert np.abs(splits.train_x).max() <= 10
+
+
 def test_pictures_keep_their_shades(rng):
     x = rng.integers(0, 256, (40, 3, 4, 2)).astype(np.uint8)
     x[..., 1] //= 4

@@ -1,0 +1,117 @@
+"""A trained network loaded from a run folder, and the defaults for data sets."""
+
+import numpy as np
+import pytest
+
+from cnn_jax import data, trained, training
+from cnn_jax.data.dataset import Origin
+from cnn_jax.data.readers import AudioReader, ImageReader
+from tests import files
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return files.digits(tmp_path_factory.mktemp("files") / "digits", per_class=30)
+
+
+@pytest.fixture(scope="module")
+def run(digits, tmp_path_factory):
+    """A run after one epoch."""
+    dataset = data.load(str(digits), size=32)
+    metadata = trained.make_metadata(dataset, "lenet5_relu", str(digits))
+    runs = tmp_path_factory.mktemp("runs")
+    folder = training.Run.create(runs, "train", "a", metadata).folder
+    trained.write_splits(folder, dataset)
+    config = trained.default_config(dataset, epochs=1)
+    list(training.fit(metadata.build(), dataset, config, folder=folder))
+    return folder
+
+
+def test_metadata_are_read_as_written(run, digits):
+    metadata = trained.read_metadata(run)
+    assert metadata.data == str(digits)
+    assert metadata.classes == tuple("0123456789")
+    assert metadata.options == {"classes": 10, "size": 32, "channels": 1}
+    assert trained.load(run).about == metadata
+
+
+def test_one_compilation_serves_any_number_of_files(run, digits, monkeypatch):
+    calls = []
+
+    def predict(net, inputs, *, batch_size):
+        calls.append((inputs.shape, batch_size))
+        return np.zeros((len(inputs), 10), np.float32)
+
+    monkeypatch.setattr(training, "predict", predict)
+    paths = sorted(digits.rglob("*.png"))
+    predictions = list(trained.load(run).predict(paths))
+    assert [name for name, _ in predictions] == list(map(str, paths))
+    assert set(calls) == {((64, 32, 32, 1), 64)}
+    assert len(calls) == 5
+
+
+def test_few_files_are_in_memory_at_a_time(run, monkeypatch):
+    """Reading is at most one batch and one read-ahead window before the predictions."""
+    read, ahead = [], 0
+
+    def blank(reader, path):
+        read.append(path)
+        return np.zeros(reader.shape, np.uint8)
+
+    monkeypatch.setattr(ImageReader, "read", blank)
+    names = [f"{i}.png" for i in range(1000)]
+    for predicted, _ in enumerate(trained.load(run).predict(names), 1):
+        ahead = max(ahead, len(read) - predicted)
+    assert len(read) == 1000
+    assert ahead <= 64 + 64 + 1
+
+
+def dataset(shape, reader=None, rows=40):
+    name = {1: "signal" if reader else "table", 3: "image"}[len(shape)]
+    split = {name: np.zeros((rows, *shape), np.float32), "label": np.arange(rows) % 2}
+    origin = None if reader is None else Origin(reader, {})
+    return data.Dataset(train=split, test=split, classes=("a", "b"), origin=origin)
+
+
+@pytest.mark.parametrize(
+    ("shape", "reader", "model", "options", "augment"),
+    [
+        ((7,), None, "mlp", {"shape": [7]}, ()),
+        ((80,), AudioReader(80, 80), "sound_net", {"rate": 80}, ()),
+        (
+            (40, 45, 1),
+            None,
+            "lenet5_relu",
+            {"size": 40, "channels": 1},
+            ("affine", "elastic"),
+        ),
+        ((64, 64, 3), None, "resnet20", {"size": 64, "channels": 3}, ("crop", "flip")),
+        ((65, 70, 3), None, "resnet18", {"size": 65, "channels": 3}, ("crop", "flip")),
+    ],
+)
+def test_defaults_follow_the_data(shape, reader, model, options, augment):
+    found = dataset(shape, reader)
+    assert trained.default_model(found)[0] == model
+    assert trained.default_options(model, found) == {"classes": 2} | options
+    assert trained.default_config(found).augment == augment
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "epochs"), [(10, 10, 60), (200, 25, 60), (4000, 64, 16)]
+)
+def test_batches_and_epochs_follow_the_number_of_examples(rows, batch_size, epochs):
+    config = trained.default_config(dataset((3,), rows=rows))
+    assert (config.batch_size, config.epochs) == (batch_size, epochs)
+    given = trained.default_config(dataset((3,)), epochs=5, seed=None)
+    assert (given.epochs, given.seed) == (5, 0)
+
+
+def test_unusable_models_and_data_are_refused():
+    with pytest.raises(ValueError, match="reads grey images, not colours"):
+        trained.default_options("xo_net", dataset((32, 32, 3)))
+    with pytest.raises(
+        ValueError, match="reads images, but the data are audio; 'sound_net'"
+    ):
+        trained.default_options("resnet20", dataset((80,), AudioReader(80, 80)))
+    with pytest.raises(ValueError, match=r"shape \(3,\), for which there is no reader"):
+        trained.make_metadata(dataset((3,)), "mlp", "mine")
