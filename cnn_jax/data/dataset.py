@@ -106,6 +106,15 @@ def input_name(split: Mapping[str, Any]) -> str:
 def inputs_of(split: Mapping[str, Any]) -> Any:
     """The inputs of a split or of one example: an array, or several by name.
 
+    Args:
+        split: Arrays by name, among them `label`.
+
+    Returns:
+        All but the label: the only one, or a dictionary.
+
+    Raises:
+        ValueError: If there is no input.
+
     Example:
         >>> inputs_of({"image": 1, "label": 0})
         1
@@ -184,6 +193,12 @@ def as_float(x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
 
     Arrays of other types are returned as they are. Images are stored as bytes, and
     converted in training, evaluation and prediction.
+
+    Args:
+        x: An array.
+
+    Returns:
+        Floats, or `x`.
 
     Example:
         >>> as_float(jnp.array([0, 255], jnp.uint8))

@@ -23,7 +23,7 @@ class PreparedData(NamedTuple):
     table: bool
 
 
-def prepare(inputs: Any, labels: Any, names: Sequence[str] = ()) -> PreparedData:
+def prepare(inputs: Any, labels: Any, *, names: Sequence[str] = ()) -> PreparedData:
     """Checks data and brings it into the form (rows, positions, channels).
 
     Args:

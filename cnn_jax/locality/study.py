@@ -86,7 +86,7 @@ def test(
         neighbours.
     """
     _check_options(seeds, budget, margin)
-    data = prepare(inputs, labels, names)
+    data = prepare(inputs, labels, names=names)
     study = _Study(data, seeds, key)
     ranks, accuracy = study.ranks(budget), study.accuracy_by_order()
     gains = {order: accuracy[order] - accuracy["other"] for order in ranks.p}

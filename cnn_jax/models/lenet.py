@@ -20,28 +20,28 @@ def lenet5(
     pool: Callable[[tuple[int, int]], nn.Stage] = nn.AvgPool,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """Two rounds of convolution and subsampling, one more of features, two of logits.
+    """Two rounds of convolution and subsampling, a convolution, two dense layers.
 
     The layers and sizes are the paper's, with its names. Three things are simpler:
-    every map of C3 sees all of S2, subsampling has no weights of its own, and the
-    output is a vote per class instead of a distance. At the default sizes it has 61,706
+    every map of C3 reads all of S2, subsampling has no weights of its own, and the
+    output is a logit per class instead of a distance. At the default sizes it has 61,706
     parameters.
 
     Args:
-        size: Height and width of the pictures; 32 is what the layers were made for.
-        channels: Of the pictures.
-        classes: How many categories there are to vote for.
-        features: How many maps C1, C3 and C5 learn.
-        hidden: How many hidden categories F6 logits for.
-        activation: What follows C1, C3, C5 and F6.
-        pool: Makes S2 and S4 from their window.
-        rngs: Its stream `params` gives the keys.
+        size: Height and width of the images; 32 in the paper.
+        channels: Channels of the images.
+        classes: The number of classes.
+        features: The number of feature maps of C1, C3 and C5.
+        hidden: The number of outputs of F6.
+        activation: Follows C1, C3, C5 and F6.
+        pool: Makes the stages S2 and S4 from their window.
+        rngs: Its stream `params` draws the weights.
 
     Returns:
         A Chain from `(*batch, size, size, channels)` to `(*batch, classes)` logits.
 
     Raises:
-        ValueError: If `size` is below 32, where C5 finds no place.
+        ValueError: If `size` is below 32, where the window of C5 does not fit.
 
     Example:
         >>> print(nn.summary(lenet5(rngs=nnx.Rngs(0)), (32, 32, 1)).parameters)

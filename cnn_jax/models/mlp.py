@@ -1,4 +1,4 @@
-"""A network without convolutions: every value logits for every hidden category."""
+"""A network of dense layers, without convolutions."""
 
 from collections.abc import Sequence
 
@@ -16,17 +16,17 @@ def mlp(
     dropout: float = 0.0,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """Layers of logits, rectified: what tables ask for, and the rival of every CNN.
+    """Dense layers with ReLU: the default for tables, and the baseline of every CNN.
 
-    It does not know which values are neighbours: with its columns in another order, a
-    table is as good to it as before.
+    The order of its inputs does not matter: it learns a table with permuted columns
+    equally well.
 
     Args:
-        shape: Of what it reads: how many columns, or (height, width, channels).
-        hidden: How many hidden categories each layer logits for.
-        classes: How many categories there are to vote for.
-        dropout: The share of values that is left out behind each hidden layer.
-        rngs: Its streams `params` and `dropout` give the keys.
+        shape: Of an input: the number of columns, or (height, width, channels).
+        hidden: The number of outputs of each hidden layer.
+        classes: The number of classes.
+        dropout: The dropout rate after each hidden layer.
+        rngs: Its streams `params` and `dropout` give the random keys.
 
     Returns:
         A Chain from `(*batch, *shape)` to `(*batch, classes)` logits.

@@ -56,7 +56,7 @@ def build(
         name: One of `MODELS`.
         size: Height and width of the pictures, if it is to be checked that the network
             can take them; `lenet5` and `xo_net` are made for one size.
-        rngs: Its streams `params` and `dropout` give the keys.
+        rngs: Its streams `params` and `dropout` give the random keys.
         **options: What the architecture has beside, such as `classes` and `channels`.
 
     Returns:
@@ -141,7 +141,7 @@ def with_head(net: nn.Chain, *, classes: int, rngs: nnx.Rngs) -> nn.Chain:
 
     Args:
         net: A network whose last stage is `nn.Dense`.
-        classes: How many categories the new one logits for.
+        classes: The number of classes of the new stage.
         rngs: Its stream `params` gives the key.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A small network for signals, pictures and rows alike, to ask what order is worth."""
+"""A small network for signals, images and rows of a table."""
 
 from collections.abc import Sequence
 
@@ -15,19 +15,19 @@ def small_cnn(
     classes: int = 10,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """Convolve over three places along each axis, rectify, pool; again; then logits.
+    """Rounds of 3-tap convolution, ReLU and max pooling, then a dense classifier.
 
     Args:
-        shape: Of what it reads: (places, channels) or (height, width, channels).
-        features: How many each round learns.
-        classes: How many categories there are to vote for.
-        rngs: Its stream `params` gives the keys.
+        shape: Of an input: (positions, channels) or (height, width, channels).
+        features: The number of feature maps of each round.
+        classes: The number of classes.
+        rngs: Its stream `params` draws the weights.
 
     Returns:
         A Chain from `(*batch, *shape)` to `(*batch, classes)` logits.
 
     Raises:
-        ValueError: If `shape` has no place.
+        ValueError: If `shape` has no spatial axis.
 
     Example:
         >>> row = small_cnn(shape=(30, 1), classes=2, rngs=nnx.Rngs(0))
@@ -41,7 +41,7 @@ def small_cnn(
     *size, channels = shape
     if not size:
         raise ValueError(
-            f"`shape` is {tuple(shape)}, but must have places and channels."
+            f"`shape` is {tuple(shape)}, but needs a spatial axis and channels."
         )
     stages: dict[str, nn.Stage] = {}
     for i, width in enumerate(features, 1):
@@ -49,6 +49,6 @@ def small_cnn(
         stages[f"conv{i}"] = nn.Conv(channels, width, window, padding=1, rngs=rngs)
         stages[f"relu{i}"] = F.relu
         stages[f"pool{i}"] = nn.MaxPool((2,) * len(size), ceil_mode=True)
-        size, channels = [-(-places // 2) for places in size], width
+        size, channels = [-(-length // 2) for length in size], width
     stages["classifier"] = nn.Dense((*size, channels), classes, rngs=rngs)
     return nn.Chain(stages)

@@ -1,4 +1,4 @@
-"""A sound becomes a picture, and the picture is read like any other."""
+"""A network for audio: a spectrogram, and convolutions over it."""
 
 import math
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from cnn_jax import nn
 
 @dataclass(frozen=True)
 class Silence:
-    """Puts silence behind a sound, so that no frame that it reaches into is missing."""
+    """Appends silence, so that the last frames are complete."""
 
     samples: int
 
     def __call__(
         self, x: Float[Array, "*batch samples"]
     ) -> Float[Array, "*batch more"]:
-        """The sound, longer by so many samples."""
+        """The signal with `samples` zeros appended."""
         return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, self.samples)])
 
 
@@ -33,24 +33,23 @@ def sound_net(
     classes: int = 10,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """A log-mel spectrogram, a small stack of convolutions over it, and logits.
+    """A log-mel spectrogram, convolutions over it, global max pooling, a classifier.
 
-    The spectrogram is a stage like any other: about 32 ms of sound, a power of two in
-    samples, make a column, half of that later a new one begins, and each has a row per
-    frequency band. Loudness is measured against the loudest place, so that it does not
-    matter how loud a sound was recorded.
+    The spectrogram is a stage of the network. A frame has about 32 ms, a power of two
+    in samples, and overlaps the next by half. Levels are relative to the loudest value,
+    so the logits do not depend on the loudness of a recording.
 
-    Signals may be of any length. Those of several lengths make a batch when they are
-    filled up with zeros, for zeros at the end change no vote: they are silence, which
-    is 0 in the picture, is kept at 0 behind every convolution, and never is the
-    largest of the last maps, of which that alone is kept.
+    Signals may have any length. Signals of several lengths are padded with zeros to
+    make a batch; zeros at the end do not change the logits: silence is 0 in the
+    spectrogram, is masked to 0 after every convolution, and is never the maximum of the
+    last feature maps.
 
     Args:
-        rate: Samples per second of the sounds.
-        bands: Rows of the spectrogram.
-        features: How many each round of convolution and pooling learns.
-        classes: How many categories there are to vote for.
-        rngs: Its stream `params` gives the keys.
+        rate: Samples per second.
+        bands: Frequency bands of the spectrogram.
+        features: The number of feature maps of each round of convolution and pooling.
+        classes: The number of classes.
+        rngs: Its stream `params` draws the weights.
 
     Returns:
         A Chain from `(*batch, samples)` to `(*batch, classes)` logits.

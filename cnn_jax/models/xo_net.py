@@ -14,17 +14,17 @@ def xo_net(
     classes: int = 2,
     rngs: nnx.Rngs,
 ) -> nn.Chain:
-    """Convolve, rectify, pool; once more; then every value logits.
+    """Two rounds of convolution, ReLU and max pooling, then a dense classifier.
 
-    Each convolution keeps the size of what it reads and each pooling halves it, rounded
-    up, so that a window that hangs over the edge still counts.
+    Each convolution keeps the spatial size, and each pooling halves it, rounded up
+    (`ceil_mode`).
 
     Args:
-        size: Height and width of the grey pictures.
-        features: How many features each convolution learns.
-        window: How many pixels a feature is wide and high.
-        classes: How many categories there are to vote for.
-        rngs: Its stream `params` gives the keys.
+        size: Height and width of the grey images.
+        features: The number of feature maps of each convolution.
+        window: Height and width of the kernels.
+        classes: The number of classes.
+        rngs: Its stream `params` draws the weights.
 
     Returns:
         A Chain from `(*batch, size, size, 1)` to `(*batch, classes)` logits.

@@ -13,6 +13,9 @@ from cnn_jax.nn.chain import Block, Chain, Stage, check_stages
 def identity(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """Returns its argument.
 
+    Args:
+        x: Any array.
+
     Example:
         >>> identity(jnp.array([1.0, 2.0]))
         Array([1., 2.], dtype=float32)

@@ -1,7 +1,7 @@
-"""The stages that keep values healthy while a network trains.
+"""Normalization and dropout layers.
 
-Arrays are channels-last, with any number of leading batch axes. What behaves otherwise
-in evaluation follows Flax: the network for evaluation is
+Arrays are channels-last, with any number of leading batch axes. Layers that differ in
+evaluation follow Flax: the network for evaluation is
 `nnx.view(net, deterministic=True, use_running_average=True)`.
 """
 
@@ -17,21 +17,21 @@ from cnn_jax.functional.checks import Number, whole
 
 
 class BatchNorm(nnx.Module):
-    """Normalizes every channel over a batch, and in evaluation by what it remembers.
+    """Normalizes every channel over a batch; in evaluation by running statistics.
 
-    See `functional.batch_norm` for the formula. While training, it remembers
+    See `functional.batch_norm` for the formula. In training, the running mean is updated
 
         mean ← (1 − m) · mean + m · mean of the batch
 
-    and likewise the variance, of which the unbiased one is remembered, n / (n − 1) of
+    and the running variance likewise, with the unbiased variance, n / (n − 1) times
     that of the batch.
 
     Args:
-        channels: Of what it reads.
-        momentum: How much m of each batch is remembered, as PyTorch counts it.
-        epsilon: Keeps the divisor from 0.
-        use_scale: Whether a learned number multiplies each channel.
-        use_bias: Whether a learned number is added to each channel.
+        channels: The number of channels.
+        momentum: The weight m of a batch, as PyTorch defines it.
+        epsilon: Added to the variance.
+        use_scale: Whether each channel is multiplied by a learned scale.
+        use_bias: Whether a learned bias is added to each channel.
 
     Raises:
         ValueError: If `channels` is below 1, or `momentum` not from 0 to 1.
@@ -138,7 +138,7 @@ class LayerNorm(nnx.Module):
 
 
 class GroupNorm(nnx.Module):
-    """Normalizes the places of a group of channels; see `functional.group_norm`.
+    """Normalizes groups of channels over all positions; see `functional.group_norm`.
 
     Args:
         channels: Of what it reads.
@@ -185,7 +185,7 @@ class GroupNorm(nnx.Module):
 
 
 class InstanceNorm(GroupNorm):
-    """Normalizes the places of each feature map; see `functional.instance_norm`.
+    """Normalizes each feature map over its positions; see `functional.instance_norm`.
 
     Args:
         channels: Of what it reads.

@@ -255,6 +255,6 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> "matplotlib.figure.
     ax.set(xticks=range(len(classes)), yticks=range(len(classes)))
     ax.set_xticklabels(classes, fontsize=7)
     ax.set_yticklabels(classes, fontsize=7)
-    ax.set_xlabel("voted", fontsize=9)
+    ax.set_xlabel("predicted", fontsize=9)
     ax.set_ylabel("true", fontsize=9)
     return figure

@@ -1,6 +1,6 @@
-"""One story, told twice: in the terminal as it happens, and on a page that stays.
+"""A report, printed to the terminal while it is made and written as an HTML page.
 
-The page is one self-contained HTML file: its figures are inside.
+The page is one self-contained file that includes its figures.
 """
 
 import base64
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 class Page:
     """Sections of text, tables and figures.
 
-    What is added is printed at once, figures excepted, and `write` makes the page.
+    Text and tables are printed when they are added; `write` makes the page.
 
     Args:
-        title: What the page is about.
-        console: Where it is printed; the terminal by default.
+        title: The title of the page.
+        console: The output; the terminal by default.
 
     Example:
         >>> page = Page("Two and two", console=Console(width=20))

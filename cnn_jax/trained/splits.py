@@ -7,7 +7,11 @@ from cnn_jax.data import Dataset
 
 
 def read_splits(folder: str | Path) -> dict[str, list[str]]:
-    """The files or rows of each split of a run."""
+    """The files or rows of each split of a run.
+
+    Args:
+        folder: The run folder.
+    """
     return json.loads((Path(folder) / "splits.json").read_text())
 
 

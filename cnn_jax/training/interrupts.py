@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, kept waiting until what was learned is safe."""
+"""Ctrl-C and SIGTERM, delayed until a checkpoint is written."""
 
 import signal
 import threading
@@ -10,14 +10,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Turns the first signal into a request, and lets the second one through.
+    """Delays the first signal until training can stop; the second one stops at once.
 
-    While `busy` the request waits in `asked`, to be met between two steps. Otherwise,
-    when whoever trains is between two records, `save` is called at once. Only the main
-    thread of a process can do so; in any other nothing is changed.
+    While `busy`, the number of the signal waits in `asked`, and `check` handles it
+    between two steps. Otherwise `save` is called at once. Python handles signals in the
+    main thread only; in another thread nothing is changed.
 
     Args:
-        save: Brings what was learned to safety.
+        save: Writes a checkpoint.
     """
 
     def __init__(self, save: Callable[[], None]):
@@ -34,22 +34,22 @@ class Interrupts:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Saves and leaves if that was asked for."""
+        """Saves and exits if a signal has arrived."""
         if self.asked:
-            self._leave()
+            self._exit_now()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again, self.asked = bool(self.asked), number
         if again:
             raise _exit(number)
         if not self.busy:
-            self._leave()
+            self._exit_now()
 
-    def _leave(self) -> None:
+    def _exit_now(self) -> None:
         self.save()
         raise _exit(self.asked)
 
 
 def _exit(number: int) -> BaseException:
-    """What Python raises for Ctrl-C, and the exit code that a shell expects."""
+    """The exception of Python for Ctrl-C, or an exit with the code shells expect."""
     return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)

@@ -70,7 +70,7 @@ def test_a_run_holds_all_that_was_found_and_chosen(run, digits):
         assert said in page
 
 
-def test_evaluate_uses_what_was_kept_aside(run, capsys, digits):
+def test_evaluate_uses_the_test_split(run, capsys, digits):
     out, _, code = typed(capsys, "evaluate", run)
     assert code == 0
     counts = [int(line.split()[1]) for line in out.splitlines() if line[1:2].isdigit()]
@@ -104,7 +104,7 @@ def test_predict_tells_files_and_goes_on_past_broken_ones(run, capsys, digits):
 
 
 def test_a_folder_without_validation_is_found_again_as_it_was(digits, tmp_path):
-    """Resuming needs the very examples that were learned from."""
+    """Resuming needs the same training split."""
     for split, some in {"train": "0[0-9]", "test": "1[0-4]"}.items():
         for digit in "37":
             where = tmp_path / "data" / split / digit

@@ -465,7 +465,7 @@ def numbers(count=30):
     return ["size,shift,sold,shop", *rows]
 
 
-def test_a_table_is_standardised_by_what_is_learned_from(tmp_path):
+def test_a_table_is_standardised_by_its_training_split(tmp_path):
     path = write(tmp_path / "a.csv", *numbers())
     found = data.load(path, label="sold", drop=("shop",))
     assert found.classes == ("ja", "nein")

@@ -158,7 +158,7 @@ def test_a_column_without_variance_in_the_training_rows_becomes_zero(rng):
 def test_pictures_keep_their_shades(rng):
     x = rng.integers(0, 256, (40, 3, 4, 2)).astype(np.uint8)
     x[..., 1] //= 4
-    given = locality.prepare(x, np.arange(40) % 2, ())
+    given = locality.prepare(x, np.arange(40) % 2)
     assert given.size == (3, 4)
     splits = locality.resample(given, 2, np.random.default_rng(0))
     first = splits.train_x[0]
@@ -171,7 +171,7 @@ def test_pictures_keep_their_shades(rng):
 def test_similar_columns_become_neighbours(rng):
     pairs = rng.normal(size=(100, 3))
     x = np.concatenate([pairs, pairs + rng.normal(0, 0.1, (100, 3))], axis=1)
-    found = study._Study(locality.prepare(x, np.arange(100) % 2, ()), 2, KEY)
+    found = study._Study(locality.prepare(x, np.arange(100) % 2), 2, KEY)
     order = found.similar(0).tolist()
     assert sorted(order) == list(range(6))
     assert all(abs(order.index(i) - order.index(i + 3)) == 1 for i in range(3))
@@ -185,7 +185,9 @@ def test_text_gaps_and_constants_are_handled_and_said(rng):
     table[3:7, 1] = ""
     table[:, 2] = 5
     table[:, 3] = rng.normal(size=rows)
-    given = locality.prepare(table, np.arange(rows) % 2, ("colour", "a", "b", "c"))
+    given = locality.prepare(
+        table, np.arange(rows) % 2, names=("colour", "a", "b", "c")
+    )
     assert given.x.shape == (rows, 4, 1)
     said = "; ".join(given.notes)
     assert "column 'colour' is text and became a column for each value" in said
@@ -199,7 +201,7 @@ def test_a_column_that_is_the_label_is_named(rng):
     x, y = noise(rng, 40)
     x[:, 5] = np.where(y == 1, -3.0, 8.0)
     with pytest.warns(UserWarning, match="column 'paid' is the label by another name"):
-        locality.prepare(x, y, [*"abcde", "paid", *"gh"])
+        locality.prepare(x, y, names=[*"abcde", "paid", *"gh"])
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,10 @@ def test_small_residual_nets_are_table_6():
         found = sum(np.prod(leaf.shape) for leaf in leaves)
         assert found / 1e6 == pytest.approx(want, abs=0.03)
     # 3 × 3 windows: 1 + 6 at stride 1, then 1 + 5 that begin to halve, twice.
-    sees = 1 + 2 * 7 + (2 + 5 * 4) + (4 + 5 * 8)
+    size = 1 + 2 * 7 + (2 + 5 * 4) + (4 + 5 * 8)
     rows = nn.summary(models.outline("resnet20"), (32, 32, 3)).rows
     assert (
-        max(row.receptive_field.size[0] for row in rows if row.receptive_field) == sees
+        max(row.receptive_field.size[0] for row in rows if row.receptive_field) == size
     )
     plain = models.outline("resnet20", plain=True)
     shapes = [
@@ -269,7 +269,7 @@ def heard(net):
     return jax.jit(lambda wave: nnx.merge(graph, state)(wave))
 
 
-def test_a_batch_of_mixed_lengths_gives_the_votes_of_each_alone():
+def test_a_batch_of_mixed_lengths_gives_the_logits_of_each_alone():
     net = heard(models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0)))
     lengths = 700, 1023, 1024, 1025, 2000, 3001
     waves = [

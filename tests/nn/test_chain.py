@@ -208,7 +208,7 @@ def test_dense_and_conv_refuse_the_same_dtypes(as_shipped, dtype):
     assert messages[0] == messages[1]
 
 
-def test_dropout_silences_in_training_alone(rng):
+def test_dropout_acts_in_training_only(rng):
     layer, x = nn.Dropout(0.5, rngs=nnx.Rngs(0)), draw(rng, 100)
     first, second = layer(x), layer(x)
     assert (first == 0).sum() > 20

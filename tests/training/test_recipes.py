@@ -124,7 +124,7 @@ def test_quantities_are_learned(rng):
 
 
 @pytest.mark.full
-def test_a_label_for_every_place(rng):
+def test_a_label_for_every_position(rng):
     images = rng.normal(size=(16, 5, 7, 2)).astype(np.float32)
     split = {"image": images, "label": images.argmax(axis=-1)}
     net = nn.Chain({"classifier": nn.Conv(2, 2, (1, 1), rngs=nnx.Rngs(0))})
@@ -173,7 +173,7 @@ def test_gradients_are_added_up(small, accumulate):
     assert_same(weights(net), want)
 
 
-def test_a_part_of_fillers_counts_for_nothing(small):
+def test_a_part_of_padding_rows_counts_for_nothing(small):
     # 23 examples in batches of 20: the second has 3, and parts of it have none at all.
     how = {"batch_size": 20, "epochs": 2}
     one, cut = mlp(), mlp()

@@ -49,7 +49,7 @@ def test_a_short_last_batch_counts_by_its_examples(small):
         assert record.examples_per_second > 0
 
 
-def test_every_epoch_sees_every_example_once(small):
+def test_every_epoch_has_every_example_once(small):
     trainer = Trainer(
         mlp(), small, training.Config(batch_size=5), loss=None, optimizer=None,
         augment=None,
@@ -78,7 +78,7 @@ def test_evaluation_counts_then_divides(small):
     assert_close(training.predict(net, small.train["table"], batch_size=5), logits)
 
 
-def test_fillers_never_count():
+def test_padding_rows_never_count():
     logits = jnp.array([[3.0, 1.0], [jnp.nan, jnp.inf]])
     mask, labels = jnp.array([1.0, 0.0]), jnp.array([1, 0])
     found = metrics.divide(

@@ -3,8 +3,8 @@
     apt install espeak-ng flite
     python -m cnn_jax.data.builders.synthetic_digits.record
 
-espeak-ng 1.51 speaks what is learned from and the first test, flite 2.2 the second
-test. Every take has an accent, a pitch and a speed by chance, from a fixed seed.
+espeak-ng 1.51 speaks the training and validation splits and the first test, flite 2.2
+the second test. Every take has a random accent, pitch and speed, from a fixed seed.
 """
 
 import csv
@@ -108,7 +108,7 @@ def deal(voices: Sequence[str], rng: np.random.Generator) -> dict[str, list[str]
 def takes(
     split: str, voices: Sequence[str], rng: np.random.Generator
 ) -> Iterator[Take]:
-    """Every word by every voice, with accents, pitches and speeds by chance."""
+    """Every word by every voice, with random accents, pitches and speeds."""
     for voice in voices:
         for word in WORDS:
             for _ in range(TAKES[split]):

@@ -30,11 +30,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     BUILDER_CONFIGS: ClassVar[list[Any]] = [
         tfds.core.BuilderConfig(
             name="voices",
-            description="Tested on voices that were not learned, of the same engine.",
+            description="The test has other voices than the training split, of one engine.",
         ),
         tfds.core.BuilderConfig(
             name="other_engine",
-            description="Learned from the same, and tested on another engine.",
+            description="The same training split; the test is from another engine.",
         ),
     ]
 
