@@ -20,7 +20,7 @@ def printed(page):
     return page.console.file.getvalue()
 
 
-def test_a_page_plays_sounds(page, tmp_path):
+def test_a_page_plays_audio(page, tmp_path):
     loud = np.float32([0.0, 0.5, -2.0, 1.0])
     page.audio({"one & two": loud, "soft": loud / 10}, rate=8000)
     page.write(tmp_path / "report.html")
@@ -41,7 +41,7 @@ def test_a_page_is_printed_and_written(page, tmp_path):
     page.table(["", ""], [["1", "2"]])
     page.section("Three")
     figure = report.images([np.eye(3), None, np.ones((3, 3, 3))], titles=["a", "", "c"])
-    page.figure(figure, "Pictures")
+    page.figure(figure, "Images")
     page.write(tmp_path / "report.html", footer="the end")
     html = (tmp_path / "report.html").read_text()
     for text in ("One &amp; two", "Text with [brackets] and &lt;tags&gt;.", "a [b]"):
@@ -58,7 +58,7 @@ def test_a_page_is_printed_and_written(page, tmp_path):
     assert image.max() == 255
 
 
-def test_what_comes_before_a_section_has_the_pages_title(page, tmp_path):
+def test_text_before_the_first_section_has_the_title_of_the_page(page, tmp_path):
     page.text("First.")
     page.write(tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
