@@ -93,3 +93,15 @@ def test_confusion_shows_counts():
     figure = report.confusion(np.array([[5, 1, 0], [0, 7, 0], [2, 0, 9]]), list("abc"))
     assert texts(figure) == ["5", "1", "7", "2", "9"]
     assert figure.axes[0].get_ylabel() == "true"
+    assert figure.axes[0].get_xlabel() == "predicted"
+
+
+def test_a_long_label_is_wrapped_and_numbers_are_not_cut():
+    page = report.Page("", console=Console(width=30, file=io.StringIO()))
+    page.table(
+        ["", "accuracy"], [["a label that is wider than the rest", "123456789012"]]
+    )
+    lines = printed(page).splitlines()
+    assert "123456789012" in printed(page)
+    assert "…" not in printed(page)
+    assert max(map(len, lines)) <= 30
