@@ -133,9 +133,9 @@ def _wav(samples: np.ndarray, rate: int) -> str:
     """A clip as a 16-bit WAV file, in base64."""
     level = 32767 / max(1.0, float(np.abs(samples).max()))
     file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(rate)
-        sound.writeframes((level * samples).astype("<i2").tobytes())
+    with wave.open(file, "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(rate)
+        wav.writeframes((level * samples).astype("<i2").tobytes())
     return base64.b64encode(file.getvalue()).decode()
