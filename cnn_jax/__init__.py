@@ -1,11 +1,11 @@
-"""Convolutional networks in JAX: pure functions, modules of them, and their training.
+"""Convolutional networks in JAX: pure functions, modules, models and training.
 
-The floors are reached by name and loaded when first used:
+The subpackages are imported when first used:
 
-    lowering, functional, nn, models, data, training, report
+    lowering, functional, nn, models, data, tasks, training, report
 
-`trained` is a network with all that it takes to use it, and `cli` the commands over it.
-`compiler_options` says what `jax.jit` should be given around any of it.
+`trained` holds a trained network with everything needed to use it; `cli` has the
+commands. `compiler_options` returns options for `jax.jit` around a network.
 """
 
 import importlib
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         models,
         nn,
         report,
+        tasks,
         trained,
         training,
     )
@@ -33,6 +34,7 @@ __all__ = [
     "models",
     "nn",
     "report",
+    "tasks",
     "trained",
     "training",
 ]

@@ -28,7 +28,7 @@ from sklearn.svm import SVC
 import cnn_jax.functional as F
 from cnn_jax import data, nn, report, training
 from cnn_jax.models import lenet5
-from cnn_jax.training.run_report import learning, mistakes
+from cnn_jax.training.run_report import learning_curves, show_errors
 from experiments._shared import finish, percent, points, resplit, start
 
 SIZE = 32  # Height and width of LeNet-5's input.
@@ -104,7 +104,7 @@ def run(config: Config) -> Result:
     )
     svm = svm_accuracy(splits) if _small_enough(splits) else None
     lead = compare(page, lenet, svm)
-    confusion = show_errors(page, resized, logits)
+    confusion = errors_of_all_seeds(page, resized, logits)
     folder.log({"lenet": lenet, "svm": svm, "lead": lead})
     finish(page, folder, began)
     return Result(folder.folder, lenet, svm, lead, confusion)
@@ -157,7 +157,7 @@ def train(
     records = training.fit(nets, dataset, options, folder=folder.folder)
     name = f"{config.seeds} networks"
     bar = training.progress_bar(records, name=name, console=page.console)
-    learning(page, list(bar))
+    learning_curves(page, list(bar))
     return nets
 
 
@@ -219,7 +219,7 @@ def compare(
     return lead
 
 
-def show_errors(
+def errors_of_all_seeds(
     page: report.Page, splits: list[data.Dataset], logits: list[np.ndarray]
 ) -> np.ndarray:
     """Adds the confusion matrix over all seeds, and images of the errors."""
@@ -228,7 +228,7 @@ def show_errors(
         np.concatenate([split.test[name] for split in splits])
         for name in ("image", "label")
     )
-    return mistakes(page, images, np.concatenate(logits), labels, splits[0].classes)
+    return show_errors(page, images, np.concatenate(logits), labels, splits[0].classes)
 
 
 def main() -> None:

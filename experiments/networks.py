@@ -115,7 +115,9 @@ def table(page: report.Page, config: Config) -> None:
 def _size_and_cost(name: str) -> list[str]:
     shape = models.made_for(name)
     summary = nn.summary(models.outline(name), shape)
-    fields = [row.field.size[0] for row in summary.rows if row.field]
+    fields = [
+        row.receptive_field.size[0] for row in summary.rows if row.receptive_field
+    ]
     layers = sum(row.kind in ("Conv", "Dense") for row in summary.rows)
     year = next((y for key, y in YEARS.items() if name.startswith(key)), "")
     return [

@@ -27,7 +27,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from cnn_jax import data, locality, report, training
-from cnn_jax.locality import Arm, Splits, learn, resampled
+from cnn_jax.locality import ModelSpec, Splits, corrected_t, train
 from experiments._shared import finish, percent, points, start
 
 REPEATS = 3  # Networks of each kind and order, whose mean is reported.
@@ -121,15 +121,15 @@ def load(name: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def measure(x: np.ndarray, y: np.ndarray, config: Config) -> tuple[Accuracy, Splits]:
     """The accuracy of every method in every order on every split."""
     rng = np.random.default_rng(config.seed)
-    given = locality.check(x, y)
-    splits = locality.deal(given, config.seeds, rng)
+    prepared = locality.prepare(x, y)
+    splits = locality.resample(prepared, config.seeds, rng)
     inner = inner_splits(splits)
     key = jax.random.key(config.seed)
     accuracy: Accuracy = {name: {} for name in ("CNN", "MLP", *ESTIMATORS)}
-    for order, positions in draw_orders(given.size, config.seeds, rng).items():
+    for order, positions in draw_orders(prepared.size, config.seeds, rng).items():
         for kind in "CNN", "MLP":
             key, own = jax.random.split(key)
-            spec = given.arm(kind)
+            spec = ModelSpec.for_data(kind, prepared)
             accuracy[kind][order] = network(spec, splits, inner, positions, own)
         for name, settings in ESTIMATORS.items():
             if order in (AS_THEY_ARE, SHUFFLED):
@@ -161,17 +161,21 @@ def draw_orders(
 
 
 def network(
-    spec: Arm, splits: Splits, inner: Splits, positions: np.ndarray, key: jax.Array
+    spec: ModelSpec,
+    splits: Splits,
+    inner: Splits,
+    positions: np.ndarray,
+    key: jax.Array,
 ) -> np.ndarray:
     """Mean accuracy per seed, with the best learning rate on the inner splits."""
     keys, seeds = jax.random.split(key), np.arange(len(positions))
     split, rates = np.repeat(seeds, len(RATES)), np.tile(RATES, len(seeds))
     orders = np.repeat(positions[:, 0], len(RATES), axis=0)
-    _, brier = learn(spec, inner, split, orders, key=keys[0], rate=rates)
+    _, brier = train(spec, inner, split, orders, key=keys[0], rate=rates)
     best = np.array(RATES)[brier.reshape(len(seeds), -1).argmin(axis=1)]
     split, rates = np.repeat(seeds, REPEATS), np.repeat(best, REPEATS)
     orders = positions.reshape(len(split), -1)
-    accuracy, _ = learn(spec, splits, split, orders, key=keys[1], rate=rates)
+    accuracy, _ = train(spec, splits, split, orders, key=keys[1], rate=rates)
     return accuracy.reshape(len(seeds), REPEATS).mean(axis=1)
 
 
@@ -204,7 +208,7 @@ def compare(page: report.Page, name: str, accuracy: Accuracy, splits: Splits) ->
         rows.append([method, percent(plain), "", ""])
         for order, shares in by_order.items():
             if order != AS_THEY_ARE:
-                cost, p = resampled(plain - shares, splits)
+                cost, p = corrected_t(plain - shares, splits.test_to_train)
                 cells = percent(shares), points(cost), f"{p:.4f}"
                 rows.append([f"· {order}", *cells])
     page.table(["", "accuracy, %", "cost in points (95 %)", "p, one-sided"], rows)
@@ -214,7 +218,7 @@ def compare(page: report.Page, name: str, accuracy: Accuracy, splits: Splits) ->
     page.text(
         f"{splits.train_y.shape[1]:,} training rows, {splits.test_y.shape[1]:,} test "
         f"rows. The CNN minus the best other method, {best}: "
-        f"{points(resampled(lead, splits)[0])} points."
+        f"{points(corrected_t(lead, splits.test_to_train)[0])} points."
     )
 
 

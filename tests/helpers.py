@@ -22,14 +22,16 @@ def assert_close(got, want, tolerance=1e-5):
 
 
 def compiled(function):
-    """`function` in one piece: run op by op, it would be compiled op by op."""
+    """`function` under one `jax.jit`, to avoid compiling every operation apart."""
 
     @functools.wraps(function)
-    def call(*args, **how):
+    def call(*args, **options):
         arrays = {i: arg for i, arg in enumerate(args) if isinstance(arg, jax.Array)}
 
         def run(arrays):
-            return function(*(arrays.get(i, arg) for i, arg in enumerate(args)), **how)
+            return function(
+                *(arrays.get(i, arg) for i, arg in enumerate(args)), **options
+            )
 
         return jax.jit(run)(arrays)
 

@@ -1,6 +1,6 @@
-"""Every function of arrays once, as a function of one picture of 6 × 8 × 4.
+"""Every function of arrays as a function of one image of 6 × 8 × 4.
 
-The laws are in tests/functional/test_laws.py: each is asked of every one of these.
+tests/functional/test_laws.py checks each law for each of these functions.
 """
 
 import jax.numpy as jnp
@@ -12,23 +12,23 @@ SHAPE = 6, 8, 4
 
 
 def weights(x, *shape):
-    """The same kernel at every call, of the width of `x`."""
+    """The same random kernel at every call, in the dtype of `x`."""
     kernel = np.random.default_rng(len(shape)).normal(size=shape)
     return jnp.asarray(kernel, x.dtype)
 
 
-def sound(x):
-    """A picture as a sound of 192 samples."""
+def as_audio(x):
+    """An image as audio of 192 samples."""
     return x.reshape(*x.shape[:-3], 192)
 
 
 def grid(x, at):
-    """The same positions for every picture, on the devices where these are."""
+    """The same grid for every image, on the devices of `x`."""
     return 0 * x[..., :3, :2, :2] + jnp.broadcast_to(at, (*x.shape[:-3], *at.shape))
 
 
 def patches(x):
-    """A picture as 3 × 4 patches of 2 × 2."""
+    """An image as 3 × 4 patches of 2 × 2."""
     rows = x.reshape(*x.shape[:-3], 3, 2, 8, 4)
     return jnp.swapaxes(rows.reshape(*rows.shape[:-2], 4, 2, 4), -4, -3)
 
@@ -89,11 +89,13 @@ OPERATIONS = {
     "hsv_to_rgb": lambda x: F.hsv_to_rgb(jnp.abs(x[..., :3]) / 4),
     "lab_to_rgb": lambda x: F.lab_to_rgb(50 + 5 * jnp.tanh(x[..., :3])),
     "gray_to_rgb": lambda x: F.gray_to_rgb(x[..., :1]),
-    "frame": lambda x: F.frame(sound(x), 16, hop_length=5),
-    "spectrogram": lambda x: F.spectrogram(sound(x), n_fft=32),
-    "log_mel": lambda x: F.log_mel(sound(x), sr=100, n_fft=32, n_mels=5, amin=0.1),
+    "frame": lambda x: F.frame(as_audio(x), 16, hop_length=5),
+    "spectrogram": lambda x: F.spectrogram(as_audio(x), n_fft=32),
+    "log_mel": lambda x: F.log_mel(as_audio(x), sr=100, n_fft=32, n_mels=5, amin=0.1),
     "peak_norm": lambda x: F.peak_norm(x[..., 0], top_db=4.0),
-    "mfcc": lambda x: F.mfcc(sound(x), sr=100, n_fft=32, n_mels=5, n_mfcc=3, amin=0.1),
+    "mfcc": lambda x: F.mfcc(
+        as_audio(x), sr=100, n_fft=32, n_mels=5, n_mfcc=3, amin=0.1
+    ),
     "relu": F.relu,
     "tanh": F.tanh,
     "softmax": F.softmax,

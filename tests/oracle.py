@@ -1,4 +1,4 @@
-"""The definitions, as loops in float64. Slow, and easy to believe."""
+"""Reference implementations: the definitions as loops in float64."""
 
 import itertools
 import math
@@ -6,16 +6,16 @@ import math
 import numpy as np
 
 
-def places(n, k, s, d, before, after):
+def out_size(n, k, s, d, before, after):
     return (n + before + after - d * (k - 1) - 1) // s + 1
 
 
 def conv(x, kernel, bias=None, *, stride, padding, dilation, groups):
-    """Σ kernel[u, c, o] · x[i·s + u·d − p, c], one number at a time; no batch axes."""
+    """Σ kernel[u, c, o] · x[i·s + u·d − p, c], one product at a time; no batch axes."""
     *window, group_channels, out_channels = kernel.shape
     size = x.shape[:-1]
     each = zip(size, window, stride, dilation, padding, strict=True)
-    shape = tuple(places(n, k, s, d, *p) for n, k, s, d, p in each)
+    shape = tuple(out_size(n, k, s, d, *p) for n, k, s, d, p in each)
     out = np.zeros((*shape, out_channels))
     for i in np.ndindex(*shape):
         for o in range(out_channels):
@@ -37,7 +37,7 @@ def conv(x, kernel, bias=None, *, stride, padding, dilation, groups):
 
 
 def conv_and_transposes(x, kernel, y, *, stride, padding, dilation, groups):
-    """`conv` of a batch, its x-gradient and its kernel-gradient at `y`, tap by tap."""
+    """`conv` of a batch, its input gradient and its kernel gradient, tap by tap."""
     *window, group_channels, out_channels = kernel.shape
     out, dx, dkernel = np.zeros_like(y), np.zeros_like(x), np.zeros_like(kernel)
     for i in np.ndindex(*y.shape[1:-1]):
@@ -50,11 +50,11 @@ def conv_and_transposes(x, kernel, y, *, stride, padding, dilation, groups):
                 c = slice(g * group_channels, (g + 1) * group_channels)
                 many = out_channels // groups
                 o = slice(g * many, (g + 1) * many)
-                seen, told = x[:, *at, c], y[:, *i, o]
+                inputs, outputs = x[:, *at, c], y[:, *i, o]
                 taps = kernel[(*u, slice(None), o)]
-                out[:, *i, o] += seen @ taps
-                dx[:, *at, c] += told @ taps.T
-                dkernel[(*u, slice(None), o)] += seen.T @ told
+                out[:, *i, o] += inputs @ taps
+                dx[:, *at, c] += outputs @ taps.T
+                dkernel[(*u, slice(None), o)] += inputs.T @ outputs
     return out, dx, dkernel
 
 
@@ -62,9 +62,9 @@ def pool(kind, x, window, *, stride, padding, dilation, ceil_mode, include_pad=T
     """Maximum, sum, average or 3-norm of each window, one at a time; no batch axes."""
     size, shape = x.shape[:-1], []
     for n, k, s, d, p in zip(size, window, stride, dilation, padding, strict=True):
-        count = places(n, k, s, d, *p)
+        count = out_size(n, k, s, d, *p)
         if ceil_mode and (n + sum(p) - d * (k - 1) - 1) % s:
-            # One more window hangs over, unless it would start in the far padding.
+            # One more window, unless it would start in the padding at the end.
             count += count * s < n + p[0]
         shape.append(count)
     out = np.zeros((*shape, x.shape[-1]))
@@ -95,7 +95,7 @@ def pool(kind, x, window, *, stride, padding, dilation, ceil_mode, include_pad=T
 def conv_transpose(
     x, kernel, bias=None, *, stride, padding, output_padding, dilation, groups
 ):
-    """Each value spread over its window, one product at a time; no batch axes."""
+    """Each value times the kernel, added to its window; no batch axes."""
     *window, group_channels, in_channels = kernel.shape
     each = zip(x.shape, window, stride, dilation, padding, output_padding, strict=False)
     shape = tuple(
@@ -121,7 +121,7 @@ def conv_transpose(
 def unfold(x, window, *, stride, padding, dilation):
     """The patch under each window, one value at a time; no batch axes."""
     each = zip(x.shape[:-1], window, stride, dilation, padding, strict=True)
-    shape = tuple(places(n, k, s, d, *p) for n, k, s, d, p in each)
+    shape = tuple(out_size(n, k, s, d, *p) for n, k, s, d, p in each)
     out = np.zeros((*shape, *window, x.shape[-1]))
     for i in np.ndindex(*shape):
         for u in np.ndindex(*window):
@@ -135,7 +135,7 @@ def unfold(x, window, *, stride, padding, dilation):
 
 
 def fold(patches, size, *, stride, padding, dilation):
-    """Each patch added where it came from; no batch axes."""
+    """The sum of all patches at their positions; no batch axes."""
     axes = len(size)
     shape, window = patches.shape[:axes], patches.shape[axes:-1]
     out = np.zeros((*size, patches.shape[-1]))
@@ -151,7 +151,7 @@ def fold(patches, size, *, stride, padding, dilation):
 
 
 def max_indices(x, window, *, stride, padding, dilation, shape):
-    """Where the first maximum of each window lies, counted through `x`."""
+    """The flat index of the first maximum of each window."""
     size, out = x.shape[:-1], np.zeros((*shape, x.shape[-1]), int)
     for i in np.ndindex(*out.shape):
         best = -1
@@ -171,7 +171,7 @@ def max_indices(x, window, *, stride, padding, dilation, shape):
 
 
 def adaptive(kind, x, size):
-    """The mean, the maximum or its place in each bin, one bin at a time."""
+    """The mean, the maximum or its index in each bin, one bin at a time."""
     out = np.zeros((*size, x.shape[-1]))
     index = np.arange(x[..., 0].size).reshape(x.shape[:-1])
     for i in np.ndindex(*size):
@@ -190,7 +190,7 @@ def adaptive(kind, x, size):
 
 
 def pad(x, padding, *, mode, value=0.0):
-    """Each new place looked up by the rule of its mode; no batch axes."""
+    """Each position of the result by the rule of its mode; no batch axes."""
     size = x.shape[:-1]
     shape = [
         n + before + after for n, (before, after) in zip(size, padding, strict=True)

@@ -1,4 +1,4 @@
-"""The page that translates calls: its lines, as pairs of theirs and ours."""
+"""The translation page `functional/README.md`, as pairs of calls."""
 
 import re
 from pathlib import Path
@@ -31,6 +31,6 @@ def is_torch(theirs):
     return theirs.startswith(("T.", "torch.", "x."))
 
 
-def is_drawn(theirs):
-    """Whether chance draws its weights, so that shapes alone can agree."""
+def has_random_weights(theirs):
+    """Whether its weights are random, so that only shapes can agree."""
     return "Conv" in theirs

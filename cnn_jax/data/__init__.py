@@ -17,4 +17,5 @@ from cnn_jax.data.dataset import Source as Source
 from cnn_jax.data.dataset import Split as Split
 from cnn_jax.data.dataset import as_float as as_float
 from cnn_jax.data.dataset import input_name as input_name
+from cnn_jax.data.dataset import inputs_of as inputs_of
 from cnn_jax.data.loader import load as load

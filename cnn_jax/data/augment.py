@@ -1,16 +1,17 @@
-"""Images made from pictures, as good to learn from; on the device, from a key.
+"""Random augmentation of images and spectrograms, on the device.
 
-Images are floats, `(batch, height, width, channels)`, and those of sounds have a row
-per frequency band and a column per time chunk. Each has a chance of its own.
+Images are floats, `(batch, height, width, channels)`; spectrograms have a row per
+frequency band and a column per frame. Each example is changed independently.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
+import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 import cnn_jax.functional as F
 
@@ -21,20 +22,20 @@ AugmentName = Literal[
 
 
 def random_crop(
-    key: Key[Array, ""],
+    key: chex.PRNGKey,
     images: Float[Array, "batch height width channels"],
     *,
     padding: int = 4,
 ) -> Float[Array, "batch height width channels"]:
-    """Pads every side by reflection and cuts a window of the old size out by chance.
+    """Pads every side by reflection and crops at a random position.
 
     Args:
-        key: Where the chance comes from.
-        images: Images.
-        padding: Pixels on each side, and so the longest shift.
+        key: The random key.
+        images: The images.
+        padding: Pixels on each side, which is the largest shift.
 
     Returns:
-        As many pictures of the same size.
+        As many images of the same size.
 
     Example:
         >>> images = jnp.arange(24.0).reshape(1, 4, 6, 1)
@@ -42,8 +43,8 @@ def random_crop(
         (1, 4, 6, 1)
 
     Source:
-        Lee et al., "Deeply-supervised nets", 2014, arXiv:1409.5185, section 3.2, whose
-        pads are zeros.
+        Lee et al., "Deeply-supervised nets", 2014, arXiv:1409.5185, section 3.2, with
+        zeros as padding.
     """
     batch, *size = images.shape
     padded = F.pad(images, (padding, padding), mode="reflect")
@@ -56,16 +57,16 @@ def random_crop(
 
 
 def random_flip(
-    key: Key[Array, ""], images: Float[Array, "batch height width channels"]
+    key: chex.PRNGKey, images: Float[Array, "batch height width channels"]
 ) -> Float[Array, "batch height width channels"]:
-    """Swaps left and right in every other picture, by chance.
+    """Mirrors each image left to right with probability ½.
 
     Args:
-        key: Where the chance comes from.
-        images: Images.
+        key: The random key.
+        images: The images.
 
     Returns:
-        As many pictures of the same size.
+        As many images of the same size.
 
     Example:
         >>> image = jnp.array([1.0, 2.0]).reshape(1, 1, 2, 1)
@@ -81,27 +82,27 @@ def random_flip(
 
 
 def random_affine(
-    key: Key[Array, ""],
+    key: chex.PRNGKey,
     images: Float[Array, "batch height width channels"],
     *,
     shift: float = 0.06,
     scale: float = 0.1,
     rotation: float = 10.0,
 ) -> Float[Array, "batch height width channels"]:
-    """Shifts, scales and turns every picture by chance, each in its own way.
+    """Shifts, scales and rotates each image at random.
 
-    A pixel at (i, j) from the centre shows what stood at s·R(a)·(i, j) + t, between
-    four pixels by bilinear interpolation, and beyond the edge the edge itself.
+    The pixel at (i, j) from the centre is read at s·R(a)·(i, j) + t, with bilinear
+    interpolation; positions beyond the edge read the edge.
 
     Args:
-        key: Where the chance comes from.
-        images: Images.
-        shift: t is uniform within ± this share of the height and of the width.
+        key: The random key.
+        images: The images.
+        shift: t is uniform within ± this fraction of the height and of the width.
         scale: s is uniform within 1 ± this.
         rotation: a is uniform within ± this many degrees.
 
     Returns:
-        As many pictures of the same size.
+        As many images of the same size.
 
     Example:
         >>> images = jnp.ones((2, 5, 7, 3))
@@ -113,45 +114,42 @@ def random_affine(
         recognition", 1998, section III.A, which distorts digits by affine maps.
     """
     batch, height, width, _ = images.shape
-    keys = jax.random.split(key, 3)
-    turn = jnp.deg2rad(rotation)
-    angles = jax.random.uniform(keys[0], (batch,), minval=-turn, maxval=turn)
+    keys, limit = jax.random.split(key, 3), jnp.deg2rad(rotation)
+    angles = jax.random.uniform(keys[0], (batch,), minval=-limit, maxval=limit)
     scales = jax.random.uniform(keys[1], (batch,), minval=1 - scale, maxval=1 + scale)
     shifts = jax.random.uniform(keys[2], (batch, 2), minval=-shift, maxval=shift)
-    centre = jnp.array([height - 1.0, width - 1.0]) / 2
-    places = jnp.indices((height, width)).reshape(2, -1) - centre[:, None]
-
-    def warp(image: Array, angle: Array, scale: Array, shift: Array) -> Array:
-        cos, sin = jnp.cos(angle), jnp.sin(angle)
-        turned = scale * jnp.array([[cos, -sin], [sin, cos]]) @ places
-        at = turned + (centre + shift * jnp.array([height, width]))[:, None]
-        at = at.reshape(2, height, width)
-        return _between_pixels(image, at)
-
-    return jax.vmap(warp)(images, angles, scales, shifts)
+    size = jnp.array([[height, width]])
+    centre = (size - 1) / 2
+    offsets = jnp.moveaxis(jnp.indices((height, width)), 0, -1) - centre.reshape(
+        1, 1, 2
+    )
+    cos, sin = scales * jnp.cos(angles), scales * jnp.sin(angles)
+    matrices = jnp.stack([jnp.stack([cos, -sin], -1), jnp.stack([sin, cos], -1)], -2)
+    moved = jnp.einsum("bij,hwj->bhwi", matrices, offsets)
+    return _read_at(images, moved + (centre + shifts * size)[:, None, None])
 
 
 def random_elastic(
-    key: Key[Array, ""],
+    key: chex.PRNGKey,
     images: Float[Array, "batch height width channels"],
     *,
     strength: float = 0.02,
     smoothness: float = 0.1,
 ) -> Float[Array, "batch height width channels"]:
-    """Bends every picture as if it were printed on rubber.
+    """Distorts each image elastically at random.
 
-    Each pixel shows what stood a little away from it, between four pixels by bilinear
-    interpolation, and beyond the edge the edge itself. How far is drawn from a normal
-    distribution for each axis and pixel, and smoothed by a Gaussian.
+    Each pixel is read at a displaced position, with bilinear interpolation; positions
+    beyond the edge read the edge. Displacements are normal random numbers for each axis
+    and pixel, smoothed by a Gaussian.
 
     Args:
-        key: Where the chance comes from.
-        images: Images.
-        strength: The standard deviation of a displacement, as a share of the size.
-        smoothness: That of the Gaussian, as a share of the size.
+        key: The random key.
+        images: The images.
+        strength: The standard deviation of displacements, as a fraction of the size.
+        smoothness: That of the Gaussian, as a fraction of the size.
 
     Returns:
-        As many pictures of the same size.
+        As many images of the same size.
 
     Example:
         >>> images = jnp.ones((2, 5, 7, 3))
@@ -166,44 +164,43 @@ def random_elastic(
     noise = jax.random.normal(key, (2, batch, *size))
     rows, columns = (_gaussian(n, smoothness * n) for n in size)
     lengths = strength * jnp.array(size, images.dtype).reshape(2, 1, 1, 1)
-    away = lengths * jnp.einsum("ij,abjk,lk->abil", rows, noise, columns)
-    places = jnp.indices(size)[:, None] + away
-    return jax.vmap(_between_pixels, in_axes=(0, 1))(images, places)
+    displacement = lengths * jnp.einsum("ij,abjk,lk->abil", rows, noise, columns)
+    positions = jnp.indices(size)[:, None] + displacement
+    return _read_at(images, jnp.moveaxis(positions, 0, -1))
 
 
-def _gaussian(places: int, deviation: float) -> Array:
-    """A matrix that smooths noise and keeps its variance, at the edges too."""
-    apart = jnp.arange(places)[:, None] - jnp.arange(places)[None]
-    weights = jnp.exp(-0.5 * (apart / deviation) ** 2)
+def _gaussian(size: int, deviation: float) -> Array:
+    """A matrix that smooths noise and keeps its variance, also at the edges."""
+    distance = jnp.arange(size)[:, None] - jnp.arange(size)[None]
+    weights = jnp.exp(-0.5 * (distance / deviation) ** 2)
     return weights / jnp.linalg.norm(weights, axis=1, keepdims=True)
 
 
-def _between_pixels(
-    image: Float[Array, "height width channels"], at: Float[Array, "2 height width"]
-) -> Float[Array, "height width channels"]:
-    def one(channel: Array) -> Array:
-        return jax.scipy.ndimage.map_coordinates(
-            channel, [at[0], at[1]], order=1, mode="nearest"
-        )
-
-    return jax.vmap(one, in_axes=-1, out_axes=-1)(image)
+def _read_at(
+    images: Float[Array, "batch height width channels"],
+    positions: Float[Array, "batch height width 2"],
+) -> Float[Array, "batch height width channels"]:
+    """Images read at (row, column) positions, bilinearly, with the edge beyond it."""
+    last = jnp.maximum(jnp.array(images.shape[1:3]) - 1, 1).reshape(1, 1, 1, 2)
+    grid = (2 * positions / last - 1)[..., ::-1]
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=True)
 
 
 def cutout(
-    key: Key[Array, ""],
+    key: chex.PRNGKey,
     images: Float[Array, "batch height width channels"],
     *,
     size: float = 0.5,
 ) -> Float[Array, "batch height width channels"]:
-    """Puts a square of zeros somewhere on every picture; part of it may hang over.
+    """Sets a random square of each image to zero; part of it may lie outside.
 
     Args:
-        key: Where the chance comes from.
-        images: Images.
-        size: The side of the square, as a share of the picture's shorter side.
+        key: The random key.
+        images: The images.
+        size: The side of the square, as a fraction of the image's shorter side.
 
     Returns:
-        As many pictures of the same size.
+        As many images of the same size.
 
     Example:
         >>> cutout(jax.random.key(0), jnp.ones((3, 8, 9, 1)), size=0.25).min()
@@ -218,24 +215,24 @@ def cutout(
     sizes = jnp.broadcast_to(jnp.array([height, width]), (batch, 2))
     first = jax.random.randint(key, (batch, 2), 0, sizes) - side // 2
     rows, columns = (
-        _within(places, first[:, axis], jnp.full(batch, side))
-        for axis, places in enumerate((height, width))
+        _within(length, first[:, axis], jnp.full(batch, side))
+        for axis, length in enumerate((height, width))
     )
     covered = rows[:, :, None, None] & columns[:, None, :, None]
     return jnp.where(covered, 0.0, images)
 
 
 def time_mask(
-    key: Key[Array, ""],
+    key: chex.PRNGKey,
     spectrograms: Float[Array, "batch bands time channels"],
     *,
     max_fraction: float = 0.2,
 ) -> Float[Array, "batch bands time channels"]:
-    """Covers a stretch of time with the mean of the spectrogram.
+    """Replaces a random span of time by the mean of the spectrogram.
 
     Args:
-        key: Where the chance comes from.
-        spectrograms: Sound as pictures.
+        key: The random key.
+        spectrograms: The spectrograms.
         max_fraction: The longest masked span, as a fraction of all frames.
 
     Returns:
@@ -252,16 +249,16 @@ def time_mask(
 
 
 def frequency_mask(
-    key: Key[Array, ""],
+    key: chex.PRNGKey,
     spectrograms: Float[Array, "batch bands time channels"],
     *,
     max_fraction: float = 0.2,
 ) -> Float[Array, "batch bands time channels"]:
-    """Covers some neighbouring bands with the mean of the spectrogram.
+    """Replaces a random span of bands by the mean of the spectrogram.
 
     Args:
-        key: Where the chance comes from.
-        spectrograms: Sound as pictures.
+        key: The random key.
+        spectrograms: The spectrograms.
         max_fraction: The largest number of masked bands, as a fraction of all bands.
 
     Returns:
@@ -277,39 +274,39 @@ def frequency_mask(
     return _mask(key, spectrograms, 1, max_fraction)
 
 
-def _mask(key: Array, x: Array, axis: int, max_fraction: float) -> Array:
-    places, batch = x.shape[axis], len(x)
+def _mask(key: chex.PRNGKey, x: Array, axis: int, max_fraction: float) -> Array:
+    size, batch = x.shape[axis], len(x)
     keys = jax.random.split(key)
-    lengths = jax.random.randint(keys[0], (batch,), 0, round(max_fraction * places) + 1)
-    first = jax.random.randint(keys[1], (batch,), 0, places - lengths + 1)
+    lengths = jax.random.randint(keys[0], (batch,), 0, round(max_fraction * size) + 1)
+    first = jax.random.randint(keys[1], (batch,), 0, size - lengths + 1)
     shape = [batch, 1, 1, 1]
-    shape[axis] = places
-    covered = _within(places, first, lengths).reshape(shape)
+    shape[axis] = size
+    covered = _within(size, first, lengths).reshape(shape)
     return jnp.where(covered, x.mean(axis=(1, 2, 3), keepdims=True), x)
 
 
-def _within(places: int, first: Array, lengths: Array) -> Array:
-    """Which of so many places are among `lengths` from `first`, for each of a batch."""
-    at = jnp.arange(places)[None] - first[:, None]
+def _within(size: int, first: Array, lengths: Array) -> Array:
+    """Which of `size` positions are in the span of `lengths` from `first`, per row."""
+    at = jnp.arange(size)[None] - first[:, None]
     return (at >= 0) & (at < lengths[:, None])
 
 
 def mixup(
-    key: Key[Array, ""], x: Float[Array, "batch ..."], *, alpha: float = 0.2
-) -> tuple[Float[Array, "batch ..."], Int[Array, " batch"], Float[Array, ""]]:
-    """Lays another example of the batch over every example.
+    key: chex.PRNGKey, x: chex.ArrayTree, *, alpha: float = 0.2
+) -> tuple[Any, Int[Array, " batch"], Float[Array, ""]]:
+    """Mixes each example with another one of the batch.
 
         s · x[i] + (1 − s) · x[partner[i]],  with s drawn from Beta(α, α)
 
-    A loss is mixed alike: s · loss(y) + (1 − s) · loss(y[partner]).
+    The loss is mixed in the same way: s · loss(y) + (1 − s) · loss(y[partner]).
 
     Args:
-        key: Where the chance comes from.
-        x: Examples of any kind.
-        alpha: α: near 0 hardly anything is mixed, and from 1 on much.
+        key: The random key.
+        x: Floats of any shape (batch, ...), or a tree of such arrays.
+        alpha: α; the larger, the more is mixed.
 
     Returns:
-        The mixed examples, the row of each one's partner, and s.
+        The mixed examples, the row of the partner of each, and s.
 
     Example:
         >>> mixed, partner, share = mixup(jax.random.key(0), jnp.eye(3))
@@ -321,9 +318,11 @@ def mixup(
         arXiv:1710.09412, equation in section 1.
     """
     keys = jax.random.split(key)
-    share = jax.random.beta(keys[0], alpha, alpha).astype(x.dtype)
-    partner = jax.random.permutation(keys[1], len(x))
-    return share * x + (1 - share) * x[partner], partner, share
+    first = jax.tree.leaves(x)[0]
+    share = jax.random.beta(keys[0], alpha, alpha).astype(first.dtype)
+    partner = jax.random.permutation(keys[1], len(first))
+    mixed = jax.tree.map(lambda a: share * a + (1 - share) * a[partner], x)
+    return mixed, partner, share
 
 
 AUGMENTS: dict[str, Augment] = {
@@ -337,15 +336,15 @@ AUGMENTS: dict[str, Augment] = {
 }
 
 
-@lru_cache(maxsize=32)  # The same names give the same object, so steps compile once.
+@lru_cache(maxsize=32)  # Equal names give one object, so that steps compile once.
 def augmentation(*names: AugmentName) -> Augment:
-    """The augmentations of these names, one after the other.
+    """Named augmentations, applied one after another.
 
     Args:
         *names: Keys of `AUGMENTS`.
 
     Returns:
-        From a key and pictures to pictures.
+        A function from a key and images to images.
 
     Example:
         >>> images = jnp.ones((2, 8, 9, 3))
@@ -353,7 +352,7 @@ def augmentation(*names: AugmentName) -> Augment:
         (2, 8, 9, 3)
     """
 
-    def augment(key: Array, x: Array) -> Array:
+    def augment(key: chex.PRNGKey, x: Array) -> Array:
         for name, own in zip(names, jax.random.split(key, len(names)), strict=True):
             x = AUGMENTS[name](own, x)
         return x

@@ -1,9 +1,10 @@
-"""What a data set is: labelled examples, and the names of the classes."""
+"""A data set: labelled examples and the names of the classes."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped
@@ -13,26 +14,26 @@ Split = Mapping[str, np.ndarray]
 
 @runtime_checkable
 class Source(Protocol):
-    """Examples that are read one at a time, as Grain and TFDS keep them."""
+    """Examples that are read one at a time, as Grain and TFDS provide them."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of examples."""
         ...
 
     def __getitem__(self, row: int) -> Mapping[str, Any]:
-        """One example: its `label` and its input, by name."""
+        """One example: its `label` and its inputs, by name."""
         ...
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where examples came from, so that the same can be found and more be read.
+    """The files behind a data set, and how they were read.
 
     Args:
-        reader: How a file becomes an input; see `data.readers`.
-        names: Of the examples of each split: files, or rows of a table.
-        broken: The files that could not be read, and why.
-        notes: What else is to be known, such as missing values.
+        reader: Turns a file into an input; see `data.readers`.
+        names: The examples of each split: files, or rows of a table.
+        broken: Files that could not be read, with the reason.
+        notes: Remarks for the user, such as the number of missing values.
     """
 
     reader: Any
@@ -43,25 +44,26 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled examples, some to learn from and some to be tested on.
+    """Labelled examples in a training, a test and perhaps a validation split.
 
-    It holds arrays, so it is equal to itself alone, and can be hashed.
+    Each split has a `label` for every example and further arrays of the same length,
+    its inputs: mostly one, `image`, `signal` or `table`. A network reads one input as
+    an array and several as a dictionary. For sets that do not fit into memory, a split
+    may be a source of such examples instead. Labels are indices into `classes`, one per
+    example or per position; or a boolean for every class, any number of which may be
+    true; or quantities in floats, one for each of `classes`.
 
-    Each split has a `label` for every example, and one more array of the same length:
-    `image`, `signal` or `table`. Instead of arrays it may be a source of such examples,
-    for sets that do not fit into memory. Labels are whole numbers that count into
-    `classes`, one per example or per place; or a true or false for every class, which
-    may all be true; or quantities, one for each of `classes`, in floats.
+    Data sets compare by identity, because arrays have no single truth value.
 
     Args:
-        train: What a network learns from.
-        test: What it never sees while it learns.
+        train: The training split.
+        test: The test split, on which no choice is made.
         classes: The name of each label.
-        validation: What decides when to stop or which network to keep, if there is one.
-        origin: Where the examples came from, if they were files.
+        validation: The split that decides when to stop and which weights to keep.
+        origin: The files behind the examples, if there are any.
 
     Raises:
-        ValueError: If a split has no labels or no input, its arrays differ in length,
+        ValueError: If a split has no labels or no inputs, its arrays differ in length,
             or a label is outside the classes or not finite.
 
     Example:
@@ -81,40 +83,55 @@ class Dataset:
             _check_split(name, split, len(self.classes))
 
     def splits(self) -> dict[str, Any]:
-        """The splits that there are, by name."""
+        """The splits by name, without those that are None."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in found.items() if split is not None}
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one input."""
-        example = self.train if isinstance(self.train, Mapping) else self.train[0]
-        shape = np.shape(example[input_name(example)])
-        return shape[1:] if isinstance(self.train, Mapping) else shape
+    def shape(self) -> Any:
+        """The shape of one input; of several, a dictionary of shapes."""
+        rows = isinstance(self.train, Mapping)
+        inputs = inputs_of(self.train if rows else self.train[0])
+        return jax.tree.map(lambda x: np.shape(x)[1:] if rows else np.shape(x), inputs)
 
 
 def input_name(split: Mapping[str, Any]) -> str:
-    """The name of what a network reads: `image`, `signal` or `table`."""
+    """The name of the only input of a split: `image`, `signal` or `table`."""
     names = [name for name in split if name != "label"]
     if len(names) != 1:
         raise ValueError(f"a split has {list(split)}, but needs `label` and one input.")
     return names[0]
 
 
+def inputs_of(split: Mapping[str, Any]) -> Any:
+    """The inputs of a split or of one example: an array, or several by name.
+
+    Example:
+        >>> inputs_of({"image": 1, "label": 0})
+        1
+        >>> inputs_of({"image": 1, "mask": 2, "label": 0})
+        {'image': 1, 'mask': 2}
+    """
+    inputs = {name: array for name, array in split.items() if name != "label"}
+    if not inputs:
+        raise ValueError(f"a split has {list(split)}, but needs at least one input.")
+    return next(iter(inputs.values())) if len(inputs) == 1 else inputs
+
+
 def length(split: Split | Source) -> int:
-    """How many examples there are."""
+    """The number of examples."""
     return len(split["label"]) if isinstance(split, Mapping) else len(split)
 
 
 def batches(
     split: Split | Source, rows: np.ndarray, batch_size: int, *, workers: int = 0
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Reads rows in their order, ahead of their use, by Grain.
+) -> Iterator[tuple[Any, Any]]:
+    """Reads rows in order, ahead of their use, by Grain.
 
     Args:
         split: Arrays or a source.
-        rows: Which examples.
-        batch_size: How many make a batch; the last may be shorter.
+        rows: The indices of the examples.
+        batch_size: Examples per batch; the last may be shorter.
         workers: Processes that read and decode; 0 for threads.
 
     Yields:
@@ -132,7 +149,7 @@ def batches(
         options = grain.MultiprocessingOptions(num_workers=workers)
         stream = stream.mp_prefetch(options)
     for batch in stream:
-        yield batch[input_name(batch)], batch["label"]
+        yield inputs_of(batch), batch["label"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +167,7 @@ class _Rows:
 
 @dataclass(frozen=True, eq=False)
 class _Ordered:
-    """Some examples of a source, in an order."""
+    """Selected examples of a source, in a given order."""
 
     source: Source
     rows: np.ndarray
@@ -163,16 +180,21 @@ class _Ordered:
 
 
 def as_float(x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """Makes bytes, 0 to 255, floats from −1 (black) to 1 (white); all else stays.
+    """Maps bytes from 0 … 255 to floats from −1 (black) to 1 (white).
 
-    Images are kept as bytes, and become floats where a network is trained, asked or
-    tested.
+    Arrays of other types are returned as they are. Images are stored as bytes, and
+    converted in training, evaluation and prediction.
 
     Example:
         >>> as_float(jnp.array([0, 255], jnp.uint8))
         Array([-1.,  1.], dtype=float32)
     """
     return x / jnp.float32(127.5) - 1 if x.dtype == jnp.uint8 else x
+
+
+def floats(inputs: Any) -> Any:
+    """`as_float` of every array in a tree."""
+    return jax.tree.map(as_float, inputs)
 
 
 def _check_split(name: str, split: Any, classes: int) -> None:
@@ -187,22 +209,25 @@ def _check_split(name: str, split: Any, classes: int) -> None:
         split = {key: np.asarray(value)[None] for key, value in split[0].items()}
     if "label" not in split:
         raise ValueError(f"`{name}` has {list(split)}, but no `label`.")
-    inputs, labels = len(split[input_name(split)]), split["label"]
-    if inputs != len(labels):
-        raise ValueError(f"`{name}` has {inputs} inputs, but {len(labels)} labels.")
+    labels = split["label"]
+    for inputs in jax.tree.leaves(inputs_of(split)):
+        if len(inputs) != len(labels):
+            raise ValueError(
+                f"`{name}` has {len(inputs)} inputs, but {len(labels)} labels."
+            )
     check_labels(name, labels, classes)
 
 
 def check_labels(name: str, labels: np.ndarray, classes: int) -> None:
-    """Refuses labels outside of the classes, and those that are no number.
+    """Refuses labels that are outside the classes, NaN or infinite.
 
     Args:
-        name: Of the split they are from.
-        labels: Whole numbers, or quantities.
-        classes: How many there are.
+        name: The name of the split.
+        labels: Class indices, or quantities.
+        classes: The number of classes.
 
     Raises:
-        ValueError: If a whole number is negative or not below `classes`, or a quantity
+        ValueError: If a class index is negative or not below `classes`, or a quantity
             is NaN or infinite.
     """
     if not len(labels):

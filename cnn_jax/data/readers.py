@@ -1,7 +1,7 @@
-"""From a file to what a network reads: pictures, sounds and rows of a table.
+"""Readers: from a file to the input of a network.
 
-A reader is a frozen record. It is written beside the weights of a trained network, so
-that whatever comes later is read in the same way.
+A reader is a frozen record. It is stored with the weights of a trained network, so that
+later files are read in the same way.
 """
 
 import contextlib
@@ -19,22 +19,23 @@ IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 )
 AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga"))
-FULL_SCALE, CLIPPED = 0.999, 0.001  # Where samples are cut off, and the share allowed.
+FULL_SCALE = 0.999  # From which a sample counts as clipped.
+CLIPPED = 0.001  # The largest fraction of such samples without a remark.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageReader:
-    """Images of any kind and size, as bytes of one size.
+    """Reads images of any format and size as bytes of one size.
 
-    A picture is turned upright as its EXIF says, laid on white where it is transparent,
-    reduced to 8 bits and to grey or red, green and blue, scaled until it just covers
-    the size, and cut evenly on both sides. Of a moving one the first is taken. What a
-    file holds is told from its content, not from its name.
+    An image is rotated as its EXIF says, laid on white where it is transparent,
+    converted to 8 bits and to grey or RGB, scaled to cover the size, and cropped at the
+    centre. Of an animation the first frame is read. The format is recognised by the
+    content of a file, not by its name.
 
     Args:
         size: Height and width.
-        channels: 1 for grey, 3 for colours.
+        channels: 1 for grey, 3 for RGB.
 
     Raises:
         ValueError: If a size is below 1, or channels are not 1 or 3.
@@ -60,31 +61,31 @@ class ImageReader:
         return *self.size, self.channels
 
     def read(self, path: str | Path) -> np.ndarray:
-        """The picture in a file, as bytes.
+        """Reads the image in a file.
 
         Args:
-            path: Of a JPEG, PNG, WebP, BMP, GIF or TIFF file.
+            path: A JPEG, PNG, WebP, BMP, GIF or TIFF file.
 
         Returns:
-            An array (height, width, channels).
+            Bytes, (height, width, channels).
 
         Raises:
-            ValueError: If it is a sound.
-            Exception: Whatever Pillow says of what it cannot read.
+            ValueError: If it is audio.
+            Exception: Of any kind that Pillow raises for a broken file.
         """
         from PIL import ImageOps
 
         if Path(path).suffix.lower() in AUDIO_SUFFIXES:
-            raise ValueError("it is a sound, where a picture is expected")
+            raise ValueError("it is audio, but an image is expected")
         with open_image(path) as image:
-            image.draft(None, (2 * self.size[1], 2 * self.size[0]))  # JPEG, quickly.
+            image.draft(None, (2 * self.size[1], 2 * self.size[0]))  # Faster for JPEG.
             return self.fit(ImageOps.exif_transpose(image))
 
     def fit(self, image: Any) -> np.ndarray:
-        """A picture in memory, as bytes of the size.
+        """Brings an image in memory to the size.
 
         Args:
-            image: Pillow's, or an array (height, width, channels) of bytes.
+            image: A Pillow image, or bytes (height, width, channels).
 
         Returns:
             An array (height, width, channels).
@@ -100,20 +101,20 @@ class ImageReader:
         return np.asarray(image).reshape(self.shape)
 
     def remark(self, image: np.ndarray) -> str:
-        """What is odd about a picture that was read: it is all of one colour, or ''."""
-        return "of one colour throughout" if (image == image[:1, :1]).all() else ""
+        """A remark on an image of a single colour; otherwise an empty text."""
+        return "of a single colour" if (image == image[:1, :1]).all() else ""
 
 
 def open_image(path: str | Path) -> Any:
-    """A picture of which only the header was read."""
+    """Opens an image; only its header is read."""
     from PIL import Image
 
-    Image.init()  # Formats that are asked for by name must have been loaded.
+    Image.init()  # Loads the formats, so that they are known by name.
     return Image.open(path, formats=FORMATS)
 
 
 def _plain(image: Any, mode: str) -> Any:
-    """A picture of 8 bits without a palette or holes."""
+    """An image of 8 bits without palette and transparency."""
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8.
@@ -128,10 +129,10 @@ def _plain(image: Any, mode: str) -> Any:
 
 @contextlib.contextmanager
 def open_audio(path: str | Path) -> Iterator[Any]:
-    """A sound of which only the header was read."""
+    """Opens an audio file; only its header is read."""
     import soundfile
 
-    with open(path, "rb") as content:  # libsndfile would hide an error of the system.
+    with open(path, "rb") as content:  # libsndfile hides errors of the system.
         try:
             file = soundfile.SoundFile(content)
         except soundfile.LibsndfileError as error:
@@ -144,12 +145,12 @@ def open_audio(path: str | Path) -> Iterator[Any]:
 class AudioReader:
     """Audio of any rate, length and number of channels, as samples of one length.
 
-    Channels are averaged, and the rate is changed by a polyphase filter. What is too
-    long is cut at its end, what is too short is followed by silence.
+    Channels are averaged, and the rate is converted by a polyphase filter. Audio is cut
+    at its end, or padded with silence.
 
     Args:
         rate: Samples per second.
-        samples: How many.
+        samples: The number of samples.
 
     Raises:
         ValueError: If either is below 1.
@@ -175,27 +176,27 @@ class AudioReader:
         return (self.samples,)
 
     def read(self, path: str | Path) -> np.ndarray:
-        """The sound in a file, from −1 to 1.
+        """Reads the samples of a file, from −1 to 1.
 
         Args:
-            path: Of a WAV, FLAC or OGG file.
+            path: A WAV, FLAC or OGG file.
 
         Returns:
             An array of samples.
 
         Raises:
-            ValueError: If it is a picture, has no samples, or some that are no number.
-            Exception: Whatever soundfile says of what it cannot read.
+            ValueError: If it is an image, has no samples, or NaN or infinite ones.
+            Exception: Of any kind that soundfile raises for a broken file.
         """
         if Path(path).suffix.lower() in IMAGE_SUFFIXES:
-            raise ValueError("it is a picture, where a sound is expected")
+            raise ValueError("it is an image, but audio is expected")
         with open_audio(path) as file:
-            most = math.ceil(self.samples * file.samplerate / self.rate) + 1
-            wave = file.read(most, dtype="float32", always_2d=True)
+            count = math.ceil(self.samples * file.samplerate / self.rate) + 1
+            wave = file.read(count, dtype="float32", always_2d=True)
             return self.fit(wave, file.samplerate)
 
     def fit(self, wave: np.ndarray, rate: int) -> np.ndarray:
-        """A sound in memory, at the rate and length.
+        """Brings audio in memory to the rate and length.
 
         Args:
             wave: Samples, or (samples, channels).
@@ -205,7 +206,7 @@ class AudioReader:
             An array of samples.
 
         Raises:
-            ValueError: If there are none, or some that are no number.
+            ValueError: If there are no samples, or NaN or infinite ones.
         """
         from scipy.signal import resample_poly
 
@@ -221,7 +222,7 @@ class AudioReader:
         return np.pad(wave, (0, self.samples - len(wave)))
 
     def remark(self, wave: np.ndarray) -> str:
-        """What is odd about a sound that was read: it is silent, clipped, or ''."""
+        """A remark on silent or clipped audio; otherwise an empty text."""
         if not wave.any():
             return "silent"
         clipped = np.abs(wave) >= FULL_SCALE
@@ -235,12 +236,12 @@ READERS: dict[str, Any] = {"image": ImageReader, "signal": AudioReader, "table":
 
 
 def to_fields(reader: Reader) -> dict[str, Any]:
-    """A reader as JSON can hold it."""
+    """A reader as JSON values."""
     return {"kind": reader.kind} | dataclasses.asdict(reader)
 
 
 def from_fields(fields: Mapping[str, Any]) -> Reader:
-    """The reader that `to_fields` gave."""
+    """The reader from which `to_fields` made these values."""
     lists = {name: value for name, value in fields.items() if name != "kind"}
     made = {k: tuple(v) if isinstance(v, list) else v for k, v in lists.items()}
     return READERS[fields["kind"]](**made)

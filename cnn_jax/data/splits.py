@@ -1,4 +1,4 @@
-"""Which examples are learned from, which are watched, and which are kept aside."""
+"""Training, validation and test splits."""
 
 import dataclasses
 from collections import Counter
@@ -9,7 +9,7 @@ import numpy as np
 
 from cnn_jax.data.dataset import Dataset
 
-TEST, VALIDATION = 0.2, 0.1  # Shares of all examples.
+TEST, VALIDATION = 0.2, 0.1  # Fractions of all examples.
 WHOLE = (int, np.integer)
 
 
@@ -19,35 +19,34 @@ def split_rows(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Deals examples out to `train`, `validation` and `test`: 70, 10 and 20 in 100.
+    """Random splits `train`, `validation` and `test` of 70, 10 and 20 %.
 
-    Each class gets about the same share everywhere. Examples of one group, such as the
-    recordings of one speaker, stay together, so that a test on groups that were never
-    heard is an honest one.
+    Splits are stratified by class. Examples of one group, such as the recordings of one
+    speaker, stay in one split, so that the test is on groups that were not trained on.
 
     Args:
         labels: The class of each example.
-        groups: The group of each, if they are to be kept apart.
-        seed: Of the dealing.
+        groups: The group of each example.
+        seed: Of the random numbers.
 
     Returns:
         The rows of each split, in order.
 
     Raises:
         ValueError: If a class has fewer than three examples, there are fewer than three
-            groups, or a class is in no group that could be learned from.
+            groups, or a class is in no group of the training split.
 
     Example:
         >>> rows = split_rows([0, 1] * 50)
-        >>> {name: len(found) for name, found in rows.items()}
+        >>> {name: len(own) for name, own in rows.items()}
         {'train': 70, 'validation': 10, 'test': 20}
     """
     labels = np.asarray(labels)
     few = {k: n for k, n in Counter(labels.tolist()).items() if n < 3}
     for name, count in few.items():
         raise ValueError(
-            f"class {name!r} has {count} example(s), but "
-            "three are needed: one to learn from, one to watch, one to test on."
+            f"class {name!r} has {count} example(s), but needs three: one each for "
+            "training, validation and test."
         )
     rows = np.arange(len(labels))
     rest, test = _parted(rows, labels, groups, TEST, seed)
@@ -55,14 +54,14 @@ def split_rows(
     missing = set(labels.tolist()) - set(labels[train].tolist())
     if missing:
         raise ValueError(
-            f"class {min(missing)!r} is only in groups that are kept for testing; each "
-            "class must be in several groups."
+            f"class {min(missing)!r} is only in groups of the test or validation "
+            "split; each class must be in several groups."
         )
     return {"train": train, "validation": validation, "test": test}
 
 
 def check_seed(seed: Any) -> None:
-    """Refuses a seed that does not decide the dealing.
+    """Refuses a seed from which splits cannot be repeated.
 
     Args:
         seed: A whole number from 0 to 2³² − 1.
@@ -77,51 +76,51 @@ def check_seed(seed: Any) -> None:
         raise ValueError(f"`seed` is {seed}, but must be from 0 to 2**32 - 1.")
 
 
-def with_validation(found: Dataset, *, seed: int = 0) -> Dataset:
-    """The data with an eighth of what is learned from as validation, if it has none.
+def with_validation(dataset: Dataset, *, seed: int = 0) -> Dataset:
+    """Takes an eighth of the training split as validation split, if there is none.
 
     Args:
-        found: The data; sources are left as they are.
-        seed: Of the dealing.
+        dataset: The data; sources are returned as they are.
+        seed: Of the random numbers.
 
     Returns:
         The data with three splits.
     """
-    if found.validation is not None or not isinstance(found.train, Mapping):
-        return found
-    labels = np.asarray(found.train["label"])
-    share = VALIDATION / (1 - TEST)
-    train, aside = _parted(np.arange(len(labels)), labels, None, share, seed)
+    if dataset.validation is not None or not isinstance(dataset.train, Mapping):
+        return dataset
+    labels = np.asarray(dataset.train["label"])
+    fraction = VALIDATION / (1 - TEST)
+    train, other = _parted(np.arange(len(labels)), labels, None, fraction, seed)
     splits = {
-        name: {field: array[rows] for field, array in found.train.items()}
-        for name, rows in (("train", train), ("validation", aside))
+        name: {field: array[rows] for field, array in dataset.train.items()}
+        for name, rows in (("train", train), ("validation", other))
     }
-    return dataclasses.replace(found, **splits)
+    return dataclasses.replace(dataset, **splits)
 
 
 def _parted(
     rows: np.ndarray,
     labels: np.ndarray,
     groups: Sequence[str] | None,
-    share: float,
+    fraction: float,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Some rows, and the share of them that is set aside; every class in both."""
+    """Two parts of some rows, the second with a fraction; each class is in both."""
     from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
     if groups is None:
-        aside = max(round(share * len(rows)), len(set(labels.tolist())))
-        kept, out = train_test_split(
-            rows, test_size=aside, stratify=labels[rows], random_state=seed
+        size = max(round(fraction * len(rows)), len(set(labels.tolist())))
+        first, second = train_test_split(
+            rows, test_size=size, stratify=labels[rows], random_state=seed
         )
-        return np.sort(kept), np.sort(out)
+        return np.sort(first), np.sort(second)
     own = np.asarray(groups)[rows]
-    folds = min(round(1 / share), len(set(own.tolist())))
+    folds = min(round(1 / fraction), len(set(own.tolist())))
     if folds < 2:
         raise ValueError(
-            f"`group` makes {len(set(groups))} group(s), but three are needed: one to "
-            "learn from, one to watch, one to test on."
+            f"`group` makes {len(set(groups))} group(s), but needs three: one each for "
+            "training, validation and test."
         )
-    dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    kept, out = next(dealt.split(rows, labels[rows], own))
-    return rows[kept], rows[out]
+    folded = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    first, second = next(folded.split(rows, labels[rows], own))
+    return rows[first], rows[second]

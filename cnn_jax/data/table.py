@@ -1,4 +1,4 @@
-"""Tables: CSV files whose columns are numbers, and one of them a class."""
+"""Tables: CSV files with columns of numbers and a column of classes."""
 
 import csv
 import dataclasses
@@ -16,12 +16,12 @@ from cnn_jax.data.dataset import Dataset, Origin
 from cnn_jax.data.splits import split_rows
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
-MOST_CLASSES = 100
+MAX_CLASSES = 100
 SUFFIXES = (".csv", ".tsv")
 
 
 class Rows(NamedTuple):
-    """What a file holds: a name for each column, and cells as they are written."""
+    """The names of the columns of a file, and its cells as text."""
 
     columns: tuple[str, ...]
     cells: list[list[str]]
@@ -29,15 +29,15 @@ class Rows(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Columns of numbers, each brought to mean 0 and standard deviation 1.
+    """Columns of numbers, standardised to mean 0 and standard deviation 1.
 
-    A missing value becomes the mean, 0. Means and deviations are those of the rows that
-    were learned from.
+    A missing value becomes the mean, 0. Means and deviations are those of the training
+    split.
 
     Args:
-        columns: Their names, in the order in which they are read.
-        means: One for each.
-        deviations: One for each; a column that never changes has 1.
+        columns: The names of the columns, in the order in which they are read.
+        means: The mean of each column.
+        deviations: The standard deviation of each; 1 for a constant column.
         sides: Other columns of the table, such as the label, which are not read.
     """
 
@@ -56,13 +56,13 @@ class Table:
         """The rows of a CSV file.
 
         Args:
-            path: Of the file; its columns may come in any order.
+            path: The file; its columns may have any order.
 
         Returns:
             An array (rows, columns).
 
         Raises:
-            ValueError: If it is no table, has other columns, or a cell is no number.
+            ValueError: If it is no table, has other columns, or a cell is not a number.
         """
         return self.fit(read_csv(path))
 
@@ -72,8 +72,8 @@ class Table:
         more = [n for n in rows.columns if n not in (*self.columns, *self.sides)]
         if lacks or more:
             raise ValueError(
-                f"its columns differ: it lacks {_names(lacks)}, and has "
-                f"{_names(more)} besides"
+                f"its columns differ: missing {_names(lacks)}, "
+                f"unexpected {_names(more)}"
             )
         numbers = as_numbers(rows, self.columns)
         scaled = (numbers - np.array(self.means)) / np.array(self.deviations)
@@ -92,19 +92,19 @@ def load_table(
     """Reads a CSV file with one row per example.
 
     Args:
-        path: Of the file, with the names of its columns in the first line.
-        label: The column that is to be told from the others.
-        group: A column whose values are kept apart: all rows of one are in one split.
-        drop: Columns that are left out.
+        path: The file, with the names of its columns in the first line.
+        label: The column of classes.
+        group: A column; all rows with one of its values are in one split.
+        drop: Columns that are not used.
         seed: Of the splits.
-        splits: Which rows are in which split, counted from 1, where it is known.
+        splits: The rows of each split, counted from 1, where they are known.
 
     Returns:
         Standardised numbers, with classes in the order of their numbers or names.
 
     Raises:
-        ValueError: If it is no table, a column is not there or not of numbers, or the
-            label is a quantity, is missing somewhere, or is always the same.
+        ValueError: If it is no table, a column is missing or not of numbers, or the
+            label is a quantity, is missing in a row, or is constant.
     """
     rows = read_csv(path)
     for name, value in ("label", label), ("group", group), *(("drop", d) for d in drop):
@@ -114,66 +114,66 @@ def load_table(
     columns = tuple(name for name in rows.columns if name not in sides)
     if not columns:
         raise ValueError(f"{path} has no column besides {_names(sides)}.")
-    said = [row[rows.columns.index(str(label))] for row in rows.cells]
-    classes = _classes(path, str(label), said)
+    values = [row[rows.columns.index(str(label))] for row in rows.cells]
+    classes = _classes(path, str(label), values)
     labels = labels_of(path, rows, label, classes)
     numbers = as_numbers(rows, columns)
     if splits is None:
         groups = None
         if group is not None:
             groups = [row[rows.columns.index(group)] for row in rows.cells]
-        parts = split_rows(said, groups=groups, seed=seed)
+        parts = split_rows(values, groups=groups, seed=seed)
     else:
         parts = {n: np.array([int(r) - 1 for r in s]) for n, s in splits.items()}
-    reader = _standard(columns, numbers[parts["train"]], sides)
+    reader = _standardised(columns, numbers[parts["train"]], sides)
     table = reader.fit(rows)
-    made = {n: {"table": table[r], "label": labels[r]} for n, r in parts.items()}
+    parted = {n: {"table": table[r], "label": labels[r]} for n, r in parts.items()}
     names = {n: tuple(str(row + 1) for row in r) for n, r in parts.items()}
     origin = Origin(reader, names, notes=tuple(_notes(columns, numbers)))
-    return Dataset(**made, classes=classes, origin=origin)
+    return Dataset(**parted, classes=classes, origin=origin)
 
 
 def columns_of(
     path: str | Path, *, label: str | None, drop: Sequence[str] = ()
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The cells of a table as they are written, and the label apart.
+    """The cells of a table as text, and the label separately.
 
     Args:
-        path: Of a CSV file.
-        label: The column that is to be told from the others.
-        drop: Columns that are left out.
+        path: A CSV file.
+        label: The column of classes.
+        drop: Columns that are not used.
 
     Returns:
-        Text of shape (rows, columns), the label of each row, and the columns' names.
+        Text of shape (rows, columns), the label of each row, and the names of columns.
 
     Raises:
-        ValueError: If a column is not there, or the label is missing somewhere or a
+        ValueError: If a column is missing, or the label is missing in a row or a
             quantity.
     """
     rows = read_csv(path)
     for name, value in ("label", label), *(("drop", column) for column in drop):
         _check_column(path, rows, name, value)
-    said = [row[rows.columns.index(str(label))] for row in rows.cells]
-    _classes(path, str(label), said)
+    values = [row[rows.columns.index(str(label))] for row in rows.cells]
+    _classes(path, str(label), values)
     kept = [name for name in rows.columns if name not in (label, *drop)]
     at = [rows.columns.index(name) for name in kept]
     cells = np.array([[row[i] for i in at] for row in rows.cells], object)
-    return cells, np.array(said), kept
+    return cells, np.array(values), kept
 
 
 def read_csv(path: str | Path) -> Rows:
-    """The cells of a CSV file, parted by commas, semicolons, tabs or bars.
+    """Reads a CSV file whose cells are separated by commas, semicolons, tabs or bars.
 
     Args:
-        path: Of the file, in UTF-8.
+        path: The file, in UTF-8.
 
     Returns:
         The names in its first line, and the lines below.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no text, has no rows, two columns of one name, or a line
-            with more or fewer cells than there are names.
+        ValueError: If it is no text, has no rows, has two columns of one name, or a
+            line with more or fewer cells than names.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is not a CSV file.")
@@ -201,8 +201,8 @@ def read_csv(path: str | Path) -> Rows:
 def _parsed(path: str | Path, text: str) -> list[list[str]]:
     """The cells of each line; a cell may be long, and hold line breaks of any kind."""
     stream = io.StringIO(text, newline="")
-    # Strict: a quote that is never closed would take in all rows that follow.
-    lines = csv.reader(stream, delimiter=_mark(text), strict=True)
+    # Strict, because an unclosed quote would swallow all rows that follow.
+    lines = csv.reader(stream, delimiter=_delimiter(text), strict=True)
     before = csv.field_size_limit()
     csv.field_size_limit(max(before, len(text)))
     try:
@@ -213,8 +213,8 @@ def _parsed(path: str | Path, text: str) -> list[list[str]]:
         csv.field_size_limit(before)
 
 
-def _mark(text: str) -> str:
-    """The mark between the names in the first line, outside of quotes."""
+def _delimiter(text: str) -> str:
+    """The delimiter in the first line, outside of quotes."""
     line = re.match(r'(?:"[^"]*"|[^"\r\n])*', text.lstrip("\r\n"))
     first = re.sub('"[^"]*"', "", line[0] if line else "")
     return max(",;\t|", key=first.count)
@@ -224,41 +224,40 @@ def as_numbers(rows: Rows, columns: Sequence[str]) -> np.ndarray:
     """Cells as float64, NaN where a value is missing.
 
     Args:
-        rows: Of a table.
-        columns: Which, and in which order.
+        rows: The cells of a table.
+        columns: The columns, in order.
 
     Returns:
         An array (rows, columns).
 
     Raises:
-        ValueError: If a cell is no number; the message says which.
+        ValueError: If a cell is not a number; the message names it.
     """
-    made = [_numbers(rows, name) for name in columns]
-    return np.stack(made, axis=1)
+    return np.stack([_numbers(rows, name) for name in columns], axis=1)
 
 
 def _numbers(rows: Rows, column: str) -> np.ndarray:
-    at, found = rows.columns.index(column), np.empty(len(rows.cells))
+    at, numbers = rows.columns.index(column), np.empty(len(rows.cells))
     for i, line in enumerate(rows.cells):
         cell = line[at]
         try:
-            found[i] = math.nan if cell.lower() in MISSING else float(cell)
+            numbers[i] = math.nan if cell.lower() in MISSING else float(cell)
         except ValueError:
-            found[i] = math.inf
-        if math.isinf(found[i]):
+            numbers[i] = math.inf
+        if math.isinf(numbers[i]):
             raise ValueError(
                 f"column {column!r} has {cell!r} in row {i + 1}, where a number is "
-                "expected; write it as numbers, or leave the column out (`drop`)."
+                "expected; write it as numbers, or do not use the column (`drop`)."
             )
-    return found
+    return numbers
 
 
 def _check_column(path: str | Path, rows: Rows, name: str, value: str | None) -> None:
     if value in rows.columns:
         return
     close = difflib.get_close_matches(str(value), rows.columns) or rows.columns
-    what = "is needed" if value is None else f"is {value!r}, which is not there"
-    raise ValueError(f"`{name}` {what}; {path} has the columns {_names(close)}.")
+    fault = "is needed" if value is None else f"is {value!r}, which is missing"
+    raise ValueError(f"`{name}` {fault}; {path} has the columns {_names(close)}.")
 
 
 def labels_of(
@@ -267,45 +266,45 @@ def labels_of(
     """The class of each row.
 
     Args:
-        path: Of the table.
-        rows: What it holds.
-        label: The column with the classes.
-        classes: Their names.
+        path: The table, for messages.
+        rows: Its cells.
+        label: The column of classes.
+        classes: The names of the classes.
 
     Returns:
-        Whole numbers that count into `classes`.
+        Indices into `classes`.
 
     Raises:
-        ValueError: If there is no such column, or another class.
+        ValueError: If there is no such column, or an unknown class.
     """
     _check_column(path, rows, "label", label)
-    said = [row[rows.columns.index(str(label))] for row in rows.cells]
-    other = sorted(set(said) - set(classes))
+    values = [row[rows.columns.index(str(label))] for row in rows.cells]
+    other = sorted(set(values) - set(classes))
     if other:
         raise ValueError(
             f"column {label!r} of {path} has {_names(other[:5])}, but the classes are "
             f"{_names(classes)}."
         )
     number = {name: i for i, name in enumerate(classes)}
-    return np.array([number[value] for value in said], np.int32)
+    return np.array([number[value] for value in values], np.int32)
 
 
-def _classes(path: str | Path, label: str, said: Sequence[str]) -> tuple[str, ...]:
-    """The different labels, in the order of their numbers, or of the alphabet."""
-    empty = [i for i, value in enumerate(said, 1) if value.lower() in MISSING]
+def _classes(path: str | Path, label: str, values: Sequence[str]) -> tuple[str, ...]:
+    """The distinct labels, ordered as numbers or alphabetically."""
+    empty = [i for i, value in enumerate(values, 1) if value.lower() in MISSING]
     if empty:
         raise ValueError(
             f"column {label!r} is empty in {len(empty)} row(s) of {path}, the first of "
-            f"them {empty[0]}: what has no label cannot be learned from."
+            f"them row {empty[0]}: a row without a label cannot be used."
         )
-    classes = sorted(set(said), key=_order)
+    classes = sorted(set(values), key=_order)
     if len(classes) < 2:
-        raise ValueError(f"column {label!r} is always {classes[0]!r}: nothing to tell.")
-    if len(classes) > max(2, min(MOST_CLASSES, len(said) // 3)):
+        raise ValueError(f"column {label!r} is constant: {classes[0]!r}.")
+    if len(classes) > max(2, min(MAX_CLASSES, len(values) // 3)):
         raise ValueError(
-            f"column {label!r} has {len(classes)} different values in {len(said)} "
-            "rows: that is a quantity or a name, but classes are expected, each in "
-            f"three rows at least and {MOST_CLASSES} of them at most."
+            f"column {label!r} has {len(classes)} different values in {len(values)} "
+            "rows: that is a quantity or a name, but classes are expected, at most "
+            f"{MAX_CLASSES} and each in at least three rows."
         )
     return tuple(classes)
 
@@ -317,18 +316,15 @@ def _order(value: str) -> tuple[float, str]:
         return math.inf, value
 
 
-def _standard(
+def _standardised(
     columns: tuple[str, ...], numbers: np.ndarray, sides: tuple[str, ...]
 ) -> Table:
-    """Learns means and deviations from the rows that are learned from."""
-    known = ~np.isnan(numbers)
-    count = np.maximum(known.sum(axis=0), 1)
-    filled = np.where(known, numbers, 0)
-    means = filled.sum(axis=0) / count
-    squares = np.where(known, (filled - means) ** 2, 0).sum(axis=0) / count
-    deviations = np.sqrt(squares)
-    constant = deviations <= 1e-12 * np.maximum(1, np.abs(means))
-    deviations = np.where(constant, 1.0, deviations)
+    """The means and deviations of the training rows, without missing values."""
+    from sklearn.preprocessing import StandardScaler
+
+    empty = np.isnan(numbers).all(axis=0)
+    scaler = StandardScaler().fit(np.where(empty, 0.0, numbers))
+    means, deviations = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
     return Table(columns, tuple(means.tolist()), tuple(deviations.tolist()), sides)
 
 
@@ -341,7 +337,7 @@ def _notes(columns: Sequence[str], numbers: np.ndarray) -> Iterator[str]:
     high = np.where(np.isnan(numbers), -np.inf, numbers).max(axis=0)
     for name, differs in zip(columns, low < high, strict=True):
         if not differs:
-            yield f"column {name!r} is always the same and says nothing"
+            yield f"column {name!r} is constant"
 
 
 def _names(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Pure functions of arrays: convolution, pooling, activation and their kin.
+"""Pure functions of arrays: convolution, pooling, activation, audio and others.
 
 import cnn_jax.functional as F
 """
@@ -21,19 +21,20 @@ from cnn_jax.functional.activation import silu as silu
 from cnn_jax.functional.activation import softmax as softmax
 from cnn_jax.functional.activation import softplus as softplus
 from cnn_jax.functional.activation import tanh as tanh
-from cnn_jax.functional.audio import frame as frame
 from cnn_jax.functional.audio import log_mel as log_mel
 from cnn_jax.functional.audio import mel_filterbank as mel_filterbank
 from cnn_jax.functional.audio import mfcc as mfcc
 from cnn_jax.functional.audio import peak_norm as peak_norm
-from cnn_jax.functional.audio import spectrogram as spectrogram
-from cnn_jax.functional.audio import stft as stft
 from cnn_jax.functional.convolution import conv as conv
 from cnn_jax.functional.convolution import conv_transpose as conv_transpose
 from cnn_jax.functional.convolution import convolve as convolve
 from cnn_jax.functional.convolution import match_feature as match_feature
 from cnn_jax.functional.convolution import separable_conv as separable_conv
 from cnn_jax.functional.dense import dense as dense
+from cnn_jax.functional.dropout import dropout as dropout
+from cnn_jax.functional.fourier import frame as frame
+from cnn_jax.functional.fourier import spectrogram as spectrogram
+from cnn_jax.functional.fourier import stft as stft
 from cnn_jax.functional.graph import graph_conv as graph_conv
 from cnn_jax.functional.image import IMAGE_KERNELS as IMAGE_KERNELS
 from cnn_jax.functional.image import gray_to_rgb as gray_to_rgb
@@ -44,7 +45,6 @@ from cnn_jax.functional.image import rgb_to_gray as rgb_to_gray
 from cnn_jax.functional.image import rgb_to_hsv as rgb_to_hsv
 from cnn_jax.functional.image import rgb_to_lab as rgb_to_lab
 from cnn_jax.functional.normalization import batch_norm as batch_norm
-from cnn_jax.functional.normalization import dropout as dropout
 from cnn_jax.functional.normalization import group_norm as group_norm
 from cnn_jax.functional.normalization import instance_norm as instance_norm
 from cnn_jax.functional.normalization import layer_norm as layer_norm
@@ -61,8 +61,8 @@ from cnn_jax.functional.pooling import lp_pool as lp_pool
 from cnn_jax.functional.pooling import max_pool as max_pool
 from cnn_jax.functional.pooling import max_unpool as max_unpool
 from cnn_jax.functional.pooling import sum_pool as sum_pool
+from cnn_jax.functional.resizing import resize as resize
 from cnn_jax.functional.sampling import affine_grid as affine_grid
 from cnn_jax.functional.sampling import grid_sample as grid_sample
 from cnn_jax.functional.sampling import pixel_shuffle as pixel_shuffle
 from cnn_jax.functional.sampling import pixel_unshuffle as pixel_unshuffle
-from cnn_jax.functional.sampling import resize as resize

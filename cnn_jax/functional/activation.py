@@ -1,21 +1,21 @@
-"""Activation: what a unit makes of its sum, place by place.
+"""Activation functions, applied elementwise.
 
-Any shape is allowed, and kept. Half-width floats come out as they went in. Three are
-explained here; the others are JAX's own, under the same names. Where a curve has a
-kink, its slope there is taken as
+Any shape is allowed, and shape and dtype are kept. `relu`, `tanh` and `softmax` are
+defined here; the others are those of `jax.nn`, under the same names. At points where a
+function is not differentiable, its gradient is defined as
 
     relu         at 0   0
     leaky_relu   at 0   1
     relu6        at 0   0,  at 6   0
     elu          at 0   1
     celu         at 0   1
-    selu         at 0   1.7581, that of its left side
+    selu         at 0   1.7581, the slope of its left side
     hard_tanh    at −1  1,  at 1   1
     hard_sigmoid at −3  0,  at 3   0
     hard_silu    at −3  0,  at 3   1
 
-and `gelu`, `glu`, `log_softmax`, `mish`, `sigmoid`, `silu`, `softplus` and `tanh` have
-none.
+`gelu`, `glu`, `log_softmax`, `mish`, `sigmoid`, `silu`, `softplus` and `tanh` are
+differentiable everywhere.
 """
 
 import jax
@@ -42,17 +42,17 @@ from cnn_jax.lowering import promote_to_float32
 
 
 def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Swaps every negative value for 0.
+    """Rectified linear unit: replaces negative values by 0.
 
         relu(x) = max(x, 0)
 
-    At the kink we take ∇relu(0) = 0. NaN stays NaN.
+    The gradient at 0 is defined as 0. NaN stays NaN.
 
     Args:
         x: Feature maps.
 
     Returns:
-        Maps of the same size, without negative values.
+        Feature maps of the same shape, without negative values.
 
     Raises:
         TypeError: If `x` is not floating point.
@@ -70,7 +70,7 @@ def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Squashes every value into −1 … 1.
+    """Hyperbolic tangent: maps every value into −1 … 1.
 
         tanh(x) = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)
 
@@ -78,7 +78,7 @@ def tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         x: Feature maps.
 
     Returns:
-        Maps of the same size, with values between −1 and 1.
+        Feature maps of the same shape, with values between −1 and 1.
 
     Raises:
         TypeError: If `x` is not floating point.
@@ -96,15 +96,16 @@ def tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def softmax(x: Float[Array, "*shape"], *, axis: int = -1) -> Float[Array, "*shape"]:
-    """Turns logits into probabilities: positive, with sum 1.
+    """Converts logits to probabilities: positive values with sum 1.
 
         softmax(x)[j] = exp(x[j]) / Σ exp(x[k])
 
-    The largest vote is taken off first, which changes nothing but keeps exp in range.
+    The largest logit is subtracted first. This does not change the result, and keeps
+    exp in range.
 
     Args:
-        x: Votes.
-        axis: Where the logits for the classes lie.
+        x: Logits.
+        axis: The axis of the classes.
 
     Returns:
         Probabilities of the same shape.

@@ -1,188 +1,29 @@
-"""Sound as a picture: a column per time chunk, a row per frequency band.
+"""Features of audio: bands in mel, decibels and cepstral coefficients.
 
-A sound is `(*batch, samples)`, its picture `(*batch, bands, frames)`, with any number
-of leading batch axes. Names and conventions are librosa's: frequencies in hertz, sizes
-in samples. A network that reads the picture wants an axis for channels behind it,
-`picture[..., None]`.
+Audio is `(*batch, samples)`, its features `(*batch, bands, frames)`, with any number of
+leading batch axes. Names and conventions are librosa's: frequencies in hertz, sizes in
+samples. A network of convolutions needs one more axis for channels,
+`features[..., None]`.
 
-Streaming: a stream has the frames of the whole sound if its blocks are `frame_length`
-and a multiple of `hop_length` samples long, and each starts `frame_length - hop_length`
-samples before the one ahead ends. Switch off `center`, which would pad every block, and
-`top_db`, which asks for the loudest frame.
+Streaming works as in `fourier.py`, with `top_db=None`: `top_db` needs the loudest frame
+of the whole signal.
 """
 
 import math
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
+import jax.scipy.fft
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Float
 
 from cnn_jax.functional.checks import Number, floating, whole
+from cnn_jax.functional.fourier import Window as Window
+from cnn_jax.functional.fourier import spectrogram
 from cnn_jax.lowering import promote_to_float32
 
-Window = Literal["hann", "hamming", "ones"]
 Norm = Literal["slaney"] | None
-
-
-def frame(
-    x: Float[Array, "*batch samples"], frame_length: int, *, hop_length: int
-) -> Float[Array, "*batch frame_length frames"]:
-    """Cuts a sound into chunks that overlap.
-
-        out[i, t] = x[t·hop_length + i]
-
-    Samples that fill no whole frame are left out: ⌊(n − frame_length) / hop_length⌋ + 1
-    frames remain.
-
-    Args:
-        x: Audio.
-        frame_length: Samples in a frame.
-        hop_length: Samples from one frame to the next.
-
-    Returns:
-        The frames, one per column.
-
-    Raises:
-        TypeError: If `x` is not floating point, or has no axes.
-        ValueError: If a frame is longer than the sound, or a length is below 1.
-
-    Example:
-        >>> frame(jnp.arange(5.0), 3, hop_length=2)
-        Array([[0., 2.],
-               [1., 3.],
-               [2., 4.]], dtype=float32)
-
-    Source:
-        librosa, librosa.util.frame.
-    """
-    (x,) = floating(x=x)
-    if x.ndim == 0:
-        raise TypeError("`x` has 0 axes, but needs at least 1, for samples.")
-    frame_length = whole(frame_length, "frame_length", minimum=1)
-    hop_length = whole(hop_length, "hop_length", minimum=1)
-    samples = x.shape[-1]
-    if frame_length > samples:
-        raise ValueError(
-            f"`frame_length` is {frame_length}, but `x` has {samples} samples: cut "
-            "shorter frames, or pad the sound."
-        )
-    frames = (samples - frame_length) // hop_length + 1
-    # Whole hops, side by side: strided slices, whose gradient does not scatter.
-    hops = -(-frame_length // hop_length)
-    wanted = (frames - 1 + hops) * hop_length
-    pads = [(0, 0, 0)] * (x.ndim - 1) + [(0, wanted - samples, 0)]
-    blocks = lax.pad(x, jnp.zeros((), x.dtype), pads)
-    blocks = blocks.reshape(*x.shape[:-1], frames - 1 + hops, hop_length)
-    parts = [
-        lax.slice_in_dim(blocks, i, i + frames, axis=x.ndim - 1) for i in range(hops)
-    ]
-    out = jnp.concatenate(parts, axis=-1)[..., :frame_length]
-    return jnp.swapaxes(out, -1, -2)
-
-
-def stft(
-    x: Float[Array, "*batch samples"],
-    *,
-    n_fft: int = 2048,
-    hop_length: int | None = None,
-    win_length: int | None = None,
-    window: Window = "hann",
-    center: bool = True,
-) -> Complex[Array, "*batch bands frames"]:
-    """The short-time Fourier transform: the frequencies in each chunk of a sound.
-
-        out[k, t] = Σ w[i] · x[t·hop_length + i] · exp(−2πi·k·i / n_fft)
-
-    for the 1 + n_fft/2 frequencies k · sample rate / n_fft.
-
-    Args:
-        x: Audio.
-        n_fft: Samples in a frame, and its transform.
-        hop_length: Samples from one frame to the next; a quarter of the window by
-            default (512 in librosa.feature, whatever the window).
-        win_length: Samples under the window, in the middle of the frame; all by
-            default.
-        window: How samples are weighed, from edge to edge.
-        center: Whether n_fft/2 zeros are put before and after the sound, so that frame
-            t is about sample t · hop_length.
-
-    Returns:
-        Complex amplitudes, a row per frequency and a column per frame.
-
-    Raises:
-        TypeError: If `x` is not floating point, or has no axes.
-        ValueError: If the frame is longer than the sound or shorter than the window, or
-            an option is out of range.
-
-    Example:
-        >>> wave = jnp.cos(2 * jnp.pi * jnp.arange(64) / 8)  # 8 samples per period.
-        >>> jnp.abs(stft(wave, n_fft=32, center=False)).argmax(axis=0)
-        Array([4, 4, 4, 4, 4], dtype=int32)
-
-    Source:
-        librosa, librosa.stft; Allen, "Short term spectral analysis, synthesis, and
-        modification by discrete Fourier transform", 1977.
-    """
-    (x,) = floating(x=x)
-    if x.ndim == 0:
-        raise TypeError("`x` has 0 axes, but needs at least 1, for samples.")
-    n_fft = whole(n_fft, "n_fft", minimum=1)
-    win_length = n_fft if win_length is None else win_length
-    win_length = whole(win_length, "win_length", minimum=1)
-    hop_length = max(win_length // 4, 1) if hop_length is None else hop_length
-    hop_length = whole(hop_length, "hop_length", minimum=1)
-    if win_length > n_fft:
-        raise ValueError(
-            f"`n_fft` is {n_fft}, but the window is {win_length} samples long: "
-            "transform at least as many."
-        )
-    wide = promote_to_float32(x)
-    if center:
-        wide = jnp.pad(wide, [(0, 0)] * (x.ndim - 1) + [(n_fft // 2, n_fft // 2)])
-    frames = jnp.swapaxes(frame(wide, n_fft, hop_length=hop_length), -1, -2)
-    weights = jnp.asarray(_window(window, win_length, n_fft), frames.dtype)
-    out = jnp.fft.rfft(frames * jnp.broadcast_to(weights, frames.shape), axis=-1)
-    return jnp.swapaxes(out, -1, -2)
-
-
-def spectrogram(
-    x: Float[Array, "*batch samples"], *, power: Number = 2.0, **transform: Any
-) -> Float[Array, "*batch bands frames"]:
-    """How strong each frequency is in each chunk of a sound.
-
-        out[k, t] = |stft[k, t]|^power
-
-    The gradient of a magnitude of 0 is taken as 0.
-
-    Args:
-        x: Audio.
-        power: 1 for the magnitude, 2 for the energy.
-        transform: The options of `stft`.
-
-    Returns:
-        A picture, a row per frequency and a column per frame.
-
-    Raises:
-        TypeError: As `stft`.
-        ValueError: As `stft`, or if `power` is not above 0.
-
-    Example:
-        >>> spectrogram(jnp.ones(4), n_fft=4, window="ones", center=False)[:, 0]
-        Array([16.,  0.,  0.], dtype=float32)
-
-    Source:
-        librosa, librosa.feature.melspectrogram, whose power this is.
-    """
-    if not power > 0:
-        raise ValueError(f"`power` is {power}, but must be above 0.")
-    amplitude = stft(x, **transform)
-    energy = amplitude.real**2 + amplitude.imag**2
-    if power != 2:
-        root = jnp.where(energy == 0, 1, energy) ** (power / 2)
-        energy = jnp.where(energy == 0, 0, root)
-    return energy.astype(jnp.asarray(x).dtype)
 
 
 def mel_filterbank(
@@ -195,22 +36,22 @@ def mel_filterbank(
     htk: bool = False,
     norm: Norm = "slaney",
 ) -> Float[Array, "n_mels bands"]:
-    """Triangles that gather frequencies into bands as wide as the ear's.
+    """Weights of triangular filters that sum frequencies into mel bands.
 
-    The centres are equally far apart in mel, where
+    The centres of the triangles are equally spaced in mel, where
 
         HTK     mel(f) = 2595 · log₁₀(1 + f / 700)
         Slaney  mel(f) = 3·f / 200 below 1000 Hz, and 15 + 27 · log(f / 1000) / log 6.4
 
-    and each triangle reaches from the centre before to the centre behind.
+    and each triangle spans from the previous centre to the next one.
 
     Args:
         sr: Samples per second.
-        n_fft: Of the transform whose frequencies are gathered.
-        n_mels: How many bands.
-        fmin: Where the first triangle begins, in hertz.
-        fmax: Where the last one ends; at half the sample rate by default.
-        htk: Which of the two scales.
+        n_fft: Samples in a frame of the `stft` whose frequencies are summed.
+        n_mels: Number of bands.
+        fmin: Lower end of the first triangle, in hertz.
+        fmax: Upper end of the last triangle, in hertz; half the sample rate by default.
+        htk: Whether the scale is HTK's or Slaney's.
         norm: `"slaney"` gives every triangle the same area, None the same height, 1.
 
     Returns:
@@ -218,8 +59,8 @@ def mel_filterbank(
 
     Raises:
         TypeError: If a number is of the wrong kind.
-        ValueError: If the bands do not lie between 0 and half the sample rate, there is
-            one without a frequency, or an option is out of range.
+        ValueError: If the bands do not lie between 0 and half the sample rate, a band
+            contains no frequency, or an option is out of range.
 
     Example:
         >>> mel_filterbank(sr=8, n_fft=8, n_mels=1, norm=None).round(2)
@@ -237,10 +78,10 @@ def mel_filterbank(
     if fmax > sr / 2:
         raise ValueError(
             f"`fmax` is {fmax}, but a sample rate of {sr} holds frequencies up to "
-            f"{sr / 2} alone."
+            f"{sr / 2} only: lower `fmax`."
         )
     if not 0 <= fmin < fmax:
-        raise ValueError(f"`fmin` is {fmin}, but must be from 0 to below {fmax}.")
+        raise ValueError(f"`fmin` is {fmin}, but must be at least 0 and below {fmax}.")
     if norm not in ("slaney", None):
         raise ValueError(f"`norm` is {norm!r}, but must be 'slaney' or None.")
     ends = np.linspace(_to_mel(fmin, htk), _to_mel(fmax, htk), n_mels + 2)
@@ -257,8 +98,8 @@ def mel_filterbank(
     if empty:
         raise ValueError(
             f"`n_mels` is {n_mels}, but the frequencies of `sr` {sr} and `n_fft` "
-            f"{n_fft} are {sr / n_fft:g} Hz apart, so that {empty} bands would have "
-            "none: ask for fewer bands or a larger `n_fft`."
+            f"{n_fft} are {sr / n_fft:g} Hz apart, so {empty} bands contain none: use "
+            "fewer bands or a larger `n_fft`."
         )
     if norm == "slaney":
         weights *= (2 / (hertz[2:] - hertz[:-2]))[:, None]
@@ -280,7 +121,7 @@ def log_mel(
     top_db: Number | None = 80.0,
     **transform: Any,
 ) -> Float[Array, "*batch n_mels frames"]:
-    """A sound as the ear has it: bands in mel, loudness in decibels.
+    """Mel spectrogram in decibels.
 
         out = 10 · log₁₀ max(mel_filterbank · spectrogram, amin)
 
@@ -288,19 +129,20 @@ def log_mel(
         x: Audio.
         sr: Samples per second.
         n_fft: Samples in a frame.
-        n_mels: How many bands, as are the four that follow options of `mel_filterbank`.
-        fmin: Where the first band begins.
-        fmax: Where the last one ends.
-        htk: Which scale.
-        norm: Of the bands.
-        power: Of the spectrogram.
-        amin: What counts as silence.
-        top_db: How far below the loudest place of its sound a place may lie; None for
-            no floor. (librosa takes the loudest of all sounds that it is given.)
+        n_mels: Number of bands. This and the next four are options of
+            `mel_filterbank`.
+        fmin: Lower end of the first band, in hertz.
+        fmax: Upper end of the last band, in hertz.
+        htk: Whether the scale is HTK's or Slaney's.
+        norm: Normalization of the bands.
+        power: Power of the spectrogram: 1 for the magnitude, 2 for the energy.
+        amin: Smallest value before the logarithm.
+        top_db: Values are at most this far below the maximum of their signal; None
+            for no limit. (librosa takes the maximum of the whole batch.)
         transform: The other options of `stft`.
 
     Returns:
-        A picture, a row per band and a column per frame.
+        Decibels, a row per band and a column per frame.
 
     Raises:
         TypeError: As `stft`.
@@ -320,8 +162,8 @@ def log_mel(
         raise ValueError(f"`top_db` is {top_db}, but must be at least 0, or None.")
     (x,) = floating(x=x)
     energy = spectrogram(promote_to_float32(x), power=power, n_fft=n_fft, **transform)
-    how = {"fmin": fmin, "fmax": fmax, "htk": htk, "norm": norm}
-    bank = mel_filterbank(sr=sr, n_fft=n_fft, n_mels=n_mels, **how)
+    scale = {"fmin": fmin, "fmax": fmax, "htk": htk, "norm": norm}
+    bank = mel_filterbank(sr=sr, n_fft=n_fft, n_mels=n_mels, **scale)
     bands = jnp.einsum(
         "mk,...kt->...mt", bank.astype(energy.dtype), energy, precision="highest"
     )
@@ -338,20 +180,21 @@ def peak_norm(
     top_db: Number = 80.0,
     min_peak_db: Number = -50.0,
 ) -> Float[Array, "*batch bands frames"]:
-    """Loudness from 0 to 1, measured against the loudest place of the same sound.
+    """Rescales decibels to 0 … 1, relative to the peak of each signal.
 
         out = max(0, 1 + (x − max(peak, min_peak_db)) / top_db)
 
-    However loud a sound was recorded, its picture is the same; and silence is exactly
-    0, as is what convolutions see beyond the edges.
+    The result does not depend on the recording level, and silence is exactly 0, the
+    value of the zero padding of a convolution.
 
     Args:
-        x: Images of sounds in decibels, such as `log_mel` gives.
-        top_db: How far below the peak is silence.
-        min_peak_db: The lowest peak that is brought to 1; softer sounds stay softer.
+        x: Spectrograms in decibels, such as `log_mel` returns.
+        top_db: Values this far below the peak become 0.
+        min_peak_db: The lowest peak that becomes 1; signals with a lower peak stay
+            below 1.
 
     Returns:
-        Images of the same size.
+        Spectrograms of the same shape.
 
     Raises:
         TypeError: If `x` is not floating point, or has fewer than 2 axes.
@@ -362,7 +205,7 @@ def peak_norm(
         Array([[1. , 0.5, 0. , 0. ]], dtype=float32)
 
     Source:
-        librosa, librosa.power_to_db with `ref=np.max`, which is where 0 dB is here 1.
+        librosa, librosa.power_to_db with `ref=np.max`, whose 0 dB is 1 here.
     """
     (x,) = floating(x=x)
     if x.ndim < 2:
@@ -384,7 +227,7 @@ def mfcc(
     n_mels: int = 128,
     **options: Any,
 ) -> Float[Array, "*batch n_mfcc frames"]:
-    """The shape of a sound's spectrum in few numbers: mel-frequency cepstrum.
+    """Mel-frequency cepstral coefficients: the shape of the spectrum in few numbers.
 
     The orthonormal cosine transform of every column of `log_mel`,
 
@@ -393,16 +236,16 @@ def mfcc(
     Args:
         x: Audio.
         sr: Samples per second.
-        n_mfcc: How many numbers per frame.
-        n_mels: How many bands M they come from.
+        n_mfcc: Number of coefficients per frame.
+        n_mels: Number of bands, M.
         options: The other options of `log_mel`.
 
     Returns:
-        A row per number and a column per frame.
+        A row per coefficient and a column per frame.
 
     Raises:
         TypeError: As `log_mel`.
-        ValueError: As `log_mel`, or if more numbers than bands are asked for.
+        ValueError: As `log_mel`, or if `n_mfcc` is larger than `n_mels`.
 
     Example:
         >>> mfcc(jnp.zeros(8000), sr=8000, n_mfcc=13, n_fft=256, n_mels=40).shape
@@ -415,30 +258,13 @@ def mfcc(
     n_mels = whole(n_mels, "n_mels", minimum=1)
     n_mfcc = whole(n_mfcc, "n_mfcc", minimum=1)
     if n_mfcc > n_mels:
-        raise ValueError(f"`n_mfcc` is {n_mfcc}, but there are {n_mels} bands alone.")
+        raise ValueError(
+            f"`n_mfcc` is {n_mfcc}, but there are only {n_mels} bands: use fewer "
+            "coefficients or a larger `n_mels`."
+        )
     bands = log_mel(x, sr=sr, n_mels=n_mels, **options)
-    k, m = np.arange(n_mfcc)[:, None], np.arange(n_mels)
-    cosines = np.sqrt(2 / n_mels) * np.cos(np.pi * k * (2 * m + 1) / (2 * n_mels))
-    cosines[0] = math.sqrt(1 / n_mels)
-    wide = promote_to_float32(bands)
-    out = jnp.einsum(
-        "km,...mt->...kt", jnp.asarray(cosines, wide.dtype), wide, precision="highest"
-    )
-    return out.astype(bands.dtype)
-
-
-def _window(name: str, win_length: int, n_fft: int) -> np.ndarray:
-    """The window, periodic, in the middle of a frame."""
-    turn = 2 * np.pi * np.arange(win_length) / win_length
-    shapes = {
-        "hann": 0.5 - 0.5 * np.cos(turn),
-        "hamming": 0.54 - 0.46 * np.cos(turn),
-        "ones": np.ones(win_length),
-    }
-    if name not in shapes:
-        raise ValueError(f"`window` is {name!r}, but must be one of {list(shapes)}.")
-    before = (n_fft - win_length) // 2
-    return np.pad(shapes[name], (before, n_fft - win_length - before))
+    out = jax.scipy.fft.dct(promote_to_float32(bands), axis=-2, norm="ortho")
+    return out[..., :n_mfcc, :].astype(bands.dtype)
 
 
 def _to_mel(hertz: Number, htk: bool) -> float:

@@ -1,11 +1,11 @@
-"""What every function checks at its door, while shapes are static."""
+"""Argument checks, done before tracing while shapes are static."""
 
 import math
 import operator
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from cnn_jax.lowering import Geometry
 
@@ -14,21 +14,21 @@ Number = int | float
 
 
 def floating(**arrays: Array) -> list[Array]:
-    """The arrays, all of one floating dtype."""
-    found = [_array(name, array) for name, array in arrays.items()]
+    """The arguments as arrays, all of one floating dtype."""
+    converted = [_array(name, array) for name, array in arrays.items()]
     first = next(iter(arrays))
-    for name, array in zip(arrays, found, strict=True):
+    for name, array in zip(arrays, converted, strict=True):
         if not jnp.issubdtype(array.dtype, jnp.floating):
             raise TypeError(
-                f"`{name}` is {array.dtype}, but only floating point will do: "
-                f"convert it, `{name}.astype(jnp.float32)`."
+                f"`{name}` is {array.dtype}, but must be floating point: convert it, "
+                f"`{name}.astype(jnp.float32)`."
             )
-        if array.dtype != found[0].dtype:
+        if array.dtype != converted[0].dtype:
             raise TypeError(
-                f"`{name}` is {array.dtype}, but `{first}` is {found[0].dtype}: "
+                f"`{name}` is {array.dtype}, but `{first}` is {converted[0].dtype}: "
                 "convert one of them."
             )
-    return found
+    return converted
 
 
 def _array(name: str, value: object) -> Array:
@@ -41,7 +41,7 @@ def _array(name: str, value: object) -> Array:
 def per_axis(
     value: PerAxis, axes: int, name: str, *, minimum: int = 1
 ) -> tuple[int, ...]:
-    """One whole number per spatial axis; a scalar stands for all axes."""
+    """One whole number per spatial axis; a scalar applies to all axes."""
     entries = tuple(value) if isinstance(value, Sequence) else (value,) * axes
     if len(entries) != axes:
         raise ValueError(
@@ -52,41 +52,54 @@ def per_axis(
 
 
 def whole(value: object, name: str, *, minimum: int) -> int:
-    """A whole number that is large enough."""
+    """The value as a whole number, checked against its minimum."""
     try:
         number = operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
-        raise TypeError(
-            f"`{name}` is {value!r}, but whole numbers are needed."
-        ) from None
+        raise TypeError(f"`{name}` is {value!r}, but must be a whole number.") from None
     if number < minimum:
         raise ValueError(f"`{name}` is {number}, but must be at least {minimum}.")
     return number
 
 
+def as_precision(value: object) -> tuple[lax.Precision, lax.Precision] | None:
+    """The precision of both factors of a product; None for JAX's default."""
+    if value is None:
+        return None
+    pair = value if isinstance(value, tuple) else (value, value)
+    try:
+        first, second = map(lax.Precision, pair)
+    except ValueError:
+        raise ValueError(
+            f"`precision` is {value!r}, but must be None, 'default', 'high', "
+            "'highest', a jax.lax.Precision, or a pair of these for the two factors."
+        ) from None
+    return first, second
+
+
 def axes_of(value: object, name: str) -> tuple:
-    """What must be a tuple, for its length is the number of spatial axes."""
+    """A tuple whose length is the number of spatial axes, 1 to 3."""
     if not isinstance(value, tuple | list):
         raise TypeError(
             f"`{name}` is {value!r}, but must be a tuple with one entry per spatial "
-            "axis, such as (2, 2) for pictures."
+            "axis, such as (2, 2) for images."
         )
     if not 1 <= len(value) <= 3:
         raise TypeError(
-            f"`{name}` has {len(value)} axes, but 1, 2 or 3 are possible: signals, "
-            "pictures or volumes."
+            f"`{name}` has {len(value)} axes, but must have 1, 2 or 3, for signals, "
+            "images or volumes."
         )
     return tuple(value)
 
 
 def sizes(value: object, name: str) -> tuple[int, ...]:
-    """One whole number, 1 at least, for each of 1 to 3 spatial axes."""
+    """A whole number of at least 1 for each of 1 to 3 spatial axes."""
     entries = axes_of(value, name)
     return per_axis(entries, len(entries), name)
 
 
-def one_batch(x: Array, axes: int) -> tuple[Array, tuple[int, ...]]:
-    """`x` with its leading batch axes made one, and what they were."""
+def merge_batch_axes(x: Array, axes: int) -> tuple[Array, tuple[int, ...]]:
+    """`x` with one batch axis, and the shape of its batch axes."""
     if x.ndim < axes + 1:
         raise TypeError(
             f"`x` has {x.ndim} axes, but a window of {axes} needs at least {axes + 1}: "
@@ -97,14 +110,14 @@ def one_batch(x: Array, axes: int) -> tuple[Array, tuple[int, ...]]:
 
 
 def check_fit(windows: Geometry) -> None:
-    """Refuses a window that has no place to stand."""
-    for axis, places in enumerate(windows.places):
-        if places < 1:
+    """Refuses a window that is larger than the padded input."""
+    for axis, out_size in enumerate(windows.out_size):
+        if out_size < 1:
             span = windows.dilation[axis] * (windows.window[axis] - 1) + 1
             room = windows.size[axis] + sum(windows.pads[axis])
             raise ValueError(
-                f"`x` has {room} places along spatial axis {axis}, padding included, "
-                f"but the window spans {span}: use a smaller window or more padding."
+                f"`x` has size {room} along spatial axis {axis}, padding included, but "
+                f"the window spans {span}: use a smaller window or more padding."
             )
 
 

@@ -1,7 +1,7 @@
-"""Convolution: the same small dot product, taken at every place.
+"""Convolution, transposed convolution and related operations.
 
 Arrays are channels-last: `(*batch, *spatial, channels)`, with 1, 2 or 3 spatial axes
-for signals, pictures and volumes, as many as the kernel's window has. Any number of
+for signals, images and volumes, as many as the kernel's window has. Any number of
 leading batch axes is allowed, none included.
 """
 
@@ -14,9 +14,10 @@ from jaxtyping import Array, Float
 from cnn_jax import lowering
 from cnn_jax.functional.checks import (
     PerAxis,
+    as_precision,
     check_fit,
     floating,
-    one_batch,
+    merge_batch_axes,
     per_axis,
     whole,
 )
@@ -37,39 +38,42 @@ def conv(
     method: str = "auto",
     precision: lax.PrecisionLike = None,
 ) -> Float[Array, "... out_channels"]:
-    """Slides `kernel` over `x`, taking one dot product per place and kernel.
+    """Convolution of 1, 2 or 3 spatial axes.
 
-    Deep learning's convolution is cross-correlation: the kernel is not flipped. With
-    stride s, dilation d and p places before each axis, summing over taps u and channels
-    c,
+    As usual in deep learning this is cross-correlation: the kernel is not flipped. With
+    stride s, dilation d and p padding elements before each axis, summing over taps u
+    and channels c,
 
         out[i, o] = bias[o] + Σ kernel[u, c, o] · x[i·s + u·d − p, c]
 
-    where i and u run over 1, 2 or 3 axes, as many as `kernel` has besides its last two.
-    An axis of n places under k taps leaves ⌊(n + pads − d·(k − 1) − 1) / s⌋ + 1.
+    where i and u run over 1, 2 or 3 axes, as many as `kernel` has before its last two.
+    An axis of size n and k taps becomes ⌊(n + pads − d·(k − 1) − 1) / s⌋ + 1.
 
     Args:
-        x: Signals, pictures or volumes, or the feature maps of an earlier layer.
+        x: Signals, images, volumes or feature maps.
         kernel: The taps. `group_channels` is `in_channels / groups`.
-        bias: Added to every place of its channel.
-        stride: Places from one dot product to the next.
-        padding: Places added around `x`: `"valid"` adds none, `"same"` leaves ⌈n / s⌉
-            of n places (PyTorch has it at stride 1 alone), numbers say how many, per
-            axis or per side.
-        dilation: Places from one tap to the next.
-        groups: Blocks of channels that do not see each other; `in_channels` of them
-            make the convolution depthwise.
-        padding_mode: What stands in the added places; see `pad`.
-        method: Which formulation computes it and its gradients: `"auto"`, the quickest
-            known, or one of `lowering.METHODS` that can do it; all agree to rounding.
-        precision: Of the products, as `jax.lax.conv_general_dilated` takes it.
+        bias: Added to every position of its channel; no bias by default.
+        stride: Distance between output positions, in elements of `x`.
+        padding: Elements added around `x`: `"valid"` adds none; `"same"` gives an
+            output size of ⌈n / s⌉ (PyTorch has it at stride 1 only); numbers give the
+            padding, per axis or per side.
+        dilation: Distance between taps, in elements of `x`.
+        groups: Number of groups of channels that are convolved separately;
+            `in_channels` groups make the convolution depthwise.
+        padding_mode: Values of the padding elements; see `pad`.
+        method: Implementation of the convolution and its gradients: `"auto"`, the
+            fastest known one, or a name in `lowering.METHODS` that supports these
+            shapes. Results agree to rounding.
+        precision: Of the products in float32: None for JAX's default, a name such as
+            `"highest"`, or a `jax.lax.Precision`. GPUs and TPUs round the factors
+            below `"highest"`; CPUs do not.
 
     Returns:
         One feature map per kernel.
 
     Raises:
         TypeError: If `x` has fewer axes than the kernel's window and one for channels,
-            or an array is not floating point, or of another dtype than `x`.
+            or an array is not floating point or not of the dtype of `x`.
         ValueError: If the channels of `x` do not split into `groups` blocks of
             `group_channels`, or `out_channels` does not split into `groups`, or the
             window is larger than `x` with its padding, or an option is out of range.
@@ -87,7 +91,7 @@ def conv(
     arrays = {"x": x, "kernel": kernel} | ({} if bias is None else {"bias": bias})
     x, kernel, *_ = floating(**arrays)
     axes = _window_axes(kernel)
-    flat, batch = one_batch(x, axes)
+    flat, batch = merge_batch_axes(x, axes)
     windows = Geometry(
         size=flat.shape[1:-1],
         window=kernel.shape[:-2],
@@ -104,6 +108,7 @@ def conv(
         flat = pad(flat, windows.pads, mode=padding_mode)
         windows = windows._replace(size=flat.shape[1:-1], pads=((0, 0),) * axes)
     _check_method(method, windows, flat.shape[-1])
+    precision = as_precision(precision)
 
     out = lowering.conv(
         flat, kernel, geometry=windows, method=method, precision=precision
@@ -123,41 +128,42 @@ def conv_transpose(
     dilation: PerAxis = 1,
     groups: int = 1,
     method: str = "auto",
+    precision: lax.PrecisionLike = None,
 ) -> Float[Array, "... out_channels"]:
-    """Spreads every value of `x` over a window: the transpose of `conv`.
+    """Transposed convolution: the transpose, or gradient, of `conv`.
 
-    Where `conv` with this kernel, stride and dilation adds up what a window sees, its
-    transpose, which is its gradient, hands each sum back to all places of the window,
+    Every value of `x` is multiplied by the kernel and added to the positions of the
+    output under the window,
 
         out[j, o] = bias[o] + Σ kernel[u, o, c] · x[i, c],  over i·s + u·d − p = j
 
-    An axis of n places becomes (n − 1)·s − pads + d·(k − 1) + 1 + `output_padding`. The
-    sizes invert those of `conv`, the values do not.
+    An axis of size n becomes (n − 1)·s − pads + d·(k − 1) + 1 + `output_padding`. This
+    inverts the size of `conv`, but not its values.
 
     Args:
-        x: What is spread: feature maps of a layer that made things smaller.
-        kernel: The taps, in the layout of the `conv` whose transpose this is: its
-            output is the input here. `group_channels` is `out_channels / groups`.
-        bias: Added to every place of its channel.
-        stride: Places from where one value is spread to where the next one is.
-        padding: Places that are cropped off: `"valid"` crops none, `"same"` leaves s
-            places per place of `x`, numbers say how many, per axis or per side.
-        output_padding: Places added at the far end of each axis, for `conv` with a
-            stride gives several sizes the same one.
-        dilation: Places from one tap to the next.
-        groups: Blocks of channels that do not see each other.
-        method: Which formulation computes it, as in `conv`.
+        x: Feature maps.
+        kernel: The taps, in the layout of the `conv` of which this is the transpose:
+            the input channels come last. `group_channels` is `out_channels / groups`.
+        bias: Added to every position of its channel; no bias by default.
+        stride: Distance between the windows of neighbouring values of `x`.
+        padding: Elements cropped from the output: `"valid"` crops none; `"same"` gives
+            an output size of n·s; numbers give the crop, per axis or per side.
+        output_padding: Elements added at the end of each axis. It selects one of the
+            sizes that `conv` maps to the same size.
+        dilation: Distance between taps.
+        groups: Number of groups of channels that are convolved separately.
+        method: Implementation, as in `conv`.
+        precision: Of the products in float32, as in `conv`.
 
     Returns:
         One feature map per channel of the output.
 
     Raises:
         TypeError: As `conv`.
-        ValueError: If the channels of `x` are not those of the kernel, or do not split
-            into `groups`, if nothing is left after the crop (where PyTorch sometimes
-            gives an empty array), if `output_padding` is
-            neither below the stride nor below the dilation, or an option is out of
-            range.
+        ValueError: If the channels of `x` are not those of the kernel or do not split
+            into `groups`, the crop leaves nothing (PyTorch sometimes returns an empty
+            array), `output_padding` is neither below the stride nor below the dilation,
+            or an option is out of range.
 
     Example:
         >>> x, kernel = jnp.array([[1.0], [10.0]]), jnp.array([1.0, 2.0, 3.0])
@@ -172,11 +178,11 @@ def conv_transpose(
     arrays = {"x": x, "kernel": kernel} | ({} if bias is None else {"bias": bias})
     x, kernel, *_ = floating(**arrays)
     axes = _window_axes(kernel)
-    flat, batch = one_batch(x, axes)
+    flat, batch = merge_batch_axes(x, axes)
     groups = whole(groups, "groups", minimum=1)
     _check_transposed_channels(x, kernel, bias, groups)
-    windows = _spread(
-        places=flat.shape[1:-1],
+    windows = _transposed_geometry(
+        in_size=flat.shape[1:-1],
         window=kernel.shape[:axes],
         stride=per_axis(stride, axes, "stride"),
         padding=padding,
@@ -184,7 +190,10 @@ def conv_transpose(
         dilation=per_axis(dilation, axes, "dilation"),
     )._replace(groups=groups)
     _check_method(method, windows, kernel.shape[-2] * groups)
-    out = lowering.conv_transpose(flat, kernel, geometry=windows, method=method)
+    precision = as_precision(precision)
+    out = lowering.conv_transpose(
+        flat, kernel, geometry=windows, method=method, precision=precision
+    )
     out = out.reshape(*batch, *out.shape[1:])
     return out if bias is None else out + jnp.broadcast_to(bias, out.shape)
 
@@ -200,32 +209,34 @@ def separable_conv(
     dilation: PerAxis = 1,
     padding_mode: PaddingMode = "zeros",
     method: str = "auto",
+    precision: lax.PrecisionLike = None,
 ) -> Float[Array, "... out_channels"]:
-    """Filters every channel by itself, then mixes the channels place by place.
+    """Depthwise separable convolution: a depthwise, then a pointwise convolution.
 
-    With window k, C channels in and O out it takes k·C + C·O products per place in
-    place of the k·C·O of `conv`:
+    With k taps, C input channels and O output channels it needs k·C + C·O products per
+    position, where `conv` needs k·C·O:
 
         out = conv(conv(x, depthwise, groups=C), pointwise, bias)
 
     Args:
-        x: Signals, pictures or volumes, or feature maps.
-        depthwise: The taps of each channel; a whole number of filters per channel.
-        pointwise: A kernel with a window of one place, which mixes what they found.
-        bias: Added to every place of its channel.
-        stride: Of the depthwise convolution, as are the three that follow.
-        padding: Places added around `x`.
-        dilation: Places from one tap to the next.
-        padding_mode: What stands in the added places.
-        method: Which formulation computes both, as in `conv`; one that can do both.
+        x: Signals, images, volumes or feature maps.
+        depthwise: The taps of each channel, one or more filters per channel.
+        pointwise: A kernel with a window of one tap, which mixes the channels.
+        bias: Added to every position of its channel; no bias by default.
+        stride: Stride of the depthwise convolution, to which the next three apply too.
+        padding: Elements added around `x`, as in `conv`.
+        dilation: Distance between taps.
+        padding_mode: Values of the padding elements.
+        method: Implementation of both convolutions, as in `conv`; it must support both.
+        precision: Of the products in float32 of both convolutions, as in `conv`.
 
     Returns:
         One feature map per channel of `pointwise`.
 
     Raises:
-        TypeError: As `conv`, or if the two kernels have not as many axes.
-        ValueError: As `conv`, or if `depthwise` does not filter each channel by itself,
-            or `pointwise` is not of one place and of what `depthwise` makes.
+        TypeError: As `conv`, or if the two kernels differ in their number of axes.
+        ValueError: As `conv`, or if `depthwise` is not depthwise for `x`, or
+            `pointwise` does not have a window of 1 and the channels of `depthwise`.
 
     Example:
         >>> x, taps = jnp.array([[1.0, 10.0], [2.0, 20.0]]), jnp.ones((2, 1, 2))
@@ -247,8 +258,9 @@ def separable_conv(
         groups=channels,
         padding_mode=padding_mode,
         method=method,
+        precision=precision,
     )
-    return conv(maps, pointwise, bias, method=method)
+    return conv(maps, pointwise, bias, method=method, precision=precision)
 
 
 def convolve(
@@ -257,20 +269,20 @@ def convolve(
     *,
     mode: Literal["full", "same", "valid"] = "full",
 ) -> Float[Array, "... out_channels"]:
-    """Convolves as mathematics does: with the kernel flipped.
+    """Convolution as defined in mathematics, with the kernel flipped.
 
-    Summing over taps u and channels c, with everything outside `x` zero,
+    Summing over taps u and channels c, with `x` zero outside of its range,
 
         out[i, o] = Σ kernel[u, c, o] · x[i − u, c]
 
-    which is `conv` with the kernel turned round on each spatial axis.
+    This is `conv` with the kernel flipped along each spatial axis.
 
     Args:
-        x: Signals, pictures or volumes.
-        kernel: What is rolled over them.
-        mode: Which i are returned, where n is the size of `x` and k that of the window:
-            `"full"` all n + k − 1 with any overlap; `"same"` the n in the middle of
-            those, from ⌊(k − 1) / 2⌋ on; `"valid"` the n − k + 1 with full overlap.
+        x: Signals, images or volumes.
+        kernel: The taps.
+        mode: Output positions, for n values and k taps: `"full"` all n + k − 1 with any
+            overlap; `"same"` the central n of those, from ⌊(k − 1) / 2⌋ on; `"valid"`
+            the n − k + 1 with full overlap.
 
     Returns:
         One map per kernel.
@@ -303,25 +315,25 @@ def convolve(
 def match_feature(
     image: Float[Array, "..."], feature: Float[Array, "..."]
 ) -> Float[Array, "..."]:
-    """Tries a small picture at every place of a larger one.
+    """Matches a small image against every position of a larger one.
 
-    The match at place i is the mean of pixel times pixel over the N pixels of
+    The match at position i is the mean product of pixels over the N pixels of
     `feature`,
 
         out[i] = 1/N · Σ feature[u] · image[i + u]
 
-    With pixels −1 and 1 it is 1 where all agree, −1 where none does, and 5/9 where two
-    of nine disagree. The feature slides along every axis it has; along channels, where
-    it is as long as the image, it has one place.
+    With pixels −1 and 1 it is 1 where all pixels agree, −1 where none agrees, and 5/9
+    where two of nine disagree. The feature slides along all of its axes; along
+    channels, where it is as long as the image, it has one position.
 
     Args:
         image: Images, with or without an axis for channels, and any number of leading
             batch axes.
-        feature: A mini-image with as many axes as one picture, three at most besides
+        feature: A small image with as many axes as one image, at most three besides
             channels.
 
     Returns:
-        The map of matches, an axis of n pixels under k leaving n − k + 1.
+        The map of matches; an axis of n pixels becomes n − k + 1 under k pixels.
 
     Raises:
         TypeError: If `feature` has no axes or too many, or more than `image`.
@@ -340,9 +352,9 @@ def match_feature(
     if not 0 < feature.ndim <= image.ndim:
         raise TypeError(
             f"`feature` has {feature.ndim} axes, but `image` has {image.ndim}: the "
-            "feature needs one at least, and no more than the image."
+            "feature needs at least one, and at most those of the image."
         )
-    # An axis on which the feature fits in one place only is summed like channels.
+    # A last axis with only one position of the feature is summed like channels.
     single = feature.ndim > 1 and feature.shape[-1] == image.shape[-1]
     if not single:
         image, feature = image[..., None], feature[..., None]
@@ -360,41 +372,41 @@ def _window_axes(kernel: Array) -> int:
     return axes
 
 
-def _spread(
+def _transposed_geometry(
     *,
-    places: tuple[int, ...],
+    in_size: tuple[int, ...],
     window: tuple[int, ...],
     stride: tuple[int, ...],
     padding: Padding,
     extra: tuple[int, ...],
     dilation: tuple[int, ...],
 ) -> Geometry:
-    """The `conv` whose transpose takes `places` to its size."""
+    """The geometry of the `conv` whose transpose has an input of `in_size`."""
     _check_output_padding(extra, stride, dilation, padding)
     spans = [d * (k - 1) + 1 for k, d in zip(window, dilation, strict=True)]
     windows = Geometry((), window, stride, (), dilation)
     if padding == "same":
-        size = tuple(n * s for n, s in zip(places, stride, strict=True))
+        size = tuple(n * s for n, s in zip(in_size, stride, strict=True))
         pads = as_pads("same", windows._replace(size=size))
     else:
-        pads = as_pads(padding, windows._replace(size=places))
+        pads = as_pads(padding, windows._replace(size=in_size))
         size = tuple(
             (n - 1) * s - sum(p) + span + more
             for n, s, p, span, more in zip(
-                places, stride, pads, spans, extra, strict=True
+                in_size, stride, pads, spans, extra, strict=True
             )
         )
     for axis, n in enumerate(size):
         if n < 1:
             raise ValueError(
-                f"`padding` crops {sum(pads[axis])} places off spatial axis {axis}, "
-                f"which leaves {n}: at least 1 must stay."
+                f"`padding` crops {sum(pads[axis])} elements from spatial axis {axis}, "
+                f"which leaves {n}: use less padding, so that at least 1 remains."
             )
-    # The far pad is cut by what the stride drops, so that just `places` windows fit.
+    # The far pad is reduced by what the stride drops, so that `in_size` windows fit.
     pads = tuple(
         (near, (m - 1) * s + span - n - near)
         for (near, _), m, s, span, n in zip(
-            pads, places, stride, spans, size, strict=True
+            pads, in_size, stride, spans, size, strict=True
         )
     )
     return windows._replace(size=size, pads=pads)
@@ -406,10 +418,10 @@ def _check_output_padding(
     dilation: tuple[int, ...],
     padding: Padding,
 ) -> None:
-    for most, s, d in zip(extra, stride, dilation, strict=True):
-        if most >= max(s, d):
+    for added, s, d in zip(extra, stride, dilation, strict=True):
+        if added >= max(s, d):
             raise ValueError(
-                f"`output_padding` is {most}, but must be below the stride, {s}, or "
+                f"`output_padding` is {added}, but must be below the stride, {s}, or "
                 f"the dilation, {d}."
             )
     if any(extra) and padding == "same":
@@ -428,8 +440,8 @@ def _check_channels(x: Array, kernel: Array, bias: Array | None, groups: int) ->
         )
     if out_channels % groups:
         raise ValueError(
-            f"`kernel` makes {out_channels} channels, which {groups} groups "
-            "cannot share equally."
+            f"`kernel` makes {out_channels} channels, which {groups} groups cannot "
+            "share equally: use a number of groups that divides the channels."
         )
     _check_bias(bias, out_channels)
 
@@ -446,7 +458,7 @@ def _check_transposed_channels(
     if in_channels % groups:
         raise ValueError(
             f"`x` has {in_channels} channels, which {groups} groups cannot share "
-            "equally."
+            "equally: use a number of groups that divides the channels."
         )
     _check_bias(bias, groups * group_channels)
 
@@ -456,7 +468,7 @@ def _check_separable(channels: int, depthwise: Array, pointwise: Array) -> None:
     if pointwise.ndim != depthwise.ndim:
         raise TypeError(
             f"`pointwise` has {pointwise.ndim} axes, but `depthwise` has "
-            f"{depthwise.ndim}: both need as many."
+            f"{depthwise.ndim}: both need the same number."
         )
     *_, reads, middle = depthwise.shape
     if reads != 1 or channels == 0 or middle % channels:
@@ -467,7 +479,7 @@ def _check_separable(channels: int, depthwise: Array, pointwise: Array) -> None:
     if pointwise.shape[:-1] != (*(1,) * axes, middle):
         raise ValueError(
             f"`pointwise` has shape {pointwise.shape}, but `depthwise` makes {middle} "
-            f"channels, so it needs {(*(1,) * axes, middle)} and the new channels."
+            f"channels, so it needs {(*(1,) * axes, middle)} and the output channels."
         )
 
 
@@ -480,13 +492,14 @@ def _check_bias(bias: Array | None, out_channels: int) -> None:
 
 
 def _check_method(method: str, windows: Geometry, channels: int) -> None:
-    known, able = ["auto", *lowering.METHODS], lowering.can(windows, channels)
+    known = ["auto", *lowering.METHODS]
+    supported = lowering.can(windows, channels)
     if method not in known:
         raise ValueError(f"`method` is {method!r}, but must be one of {known}.")
-    if method not in ["auto", *able]:
+    if method not in ["auto", *supported]:
         raise ValueError(
-            f"`method` is {method!r}, which cannot do a convolution of {channels} "
-            f"channels in {windows.groups} groups under the window {windows.window} "
-            f"at stride {windows.stride} and dilation {windows.dilation} with the pads "
-            f'{windows.pads}; those that can are {able}, and "auto" picks among them.'
+            f"`method` is {method!r}, which does not support a convolution of "
+            f"{channels} channels in {windows.groups} groups with window "
+            f"{windows.window}, stride {windows.stride}, dilation {windows.dilation} "
+            f'and padding {windows.pads}: use one of {supported}, or "auto".'
         )

@@ -1,9 +1,10 @@
 """Dense layers: every output reads every input."""
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
-from cnn_jax.functional.checks import floating
+from cnn_jax.functional.checks import as_precision, floating
 from cnn_jax.lowering import promote_to_float32
 
 
@@ -11,6 +12,8 @@ def dense(
     x: Float[Array, "*batch in_features"],
     kernel: Float[Array, "in_features out_features"],
     bias: Float[Array, " out_features"] | None = None,
+    *,
+    precision: lax.PrecisionLike = None,
 ) -> Float[Array, "*batch out_features"]:
     """Multiplies `x` by a matrix and adds a bias.
 
@@ -20,9 +23,11 @@ def dense(
 
     Args:
         x: Features, on the last axis.
-        kernel: A row per input feature and a column per output feature. PyTorch stores
-            the transpose.
-        bias: Added to each output; nothing is added by default.
+        kernel: A row per input feature and a column per output feature: the transpose
+            of PyTorch's weight.
+        bias: Added to each output; no bias by default.
+        precision: Of the products in float32: None for JAX's default, a name such as
+            `"highest"`, or a `jax.lax.Precision`.
 
     Returns:
         The output features, with the batch axes of `x`.
@@ -31,7 +36,7 @@ def dense(
         TypeError: If an array is not floating point or of another dtype than `x`, `x`
             has no axes, or `kernel` does not have 2.
         ValueError: If `kernel` does not have a row per feature of `x`, or `bias` does
-            not have an entry per column of `kernel`.
+            not have an entry per column of `kernel`, or `precision` is unknown.
 
     Example:
         >>> kernel = jnp.array([[1.0, 0.0], [2.0, 1.0]])
@@ -46,7 +51,8 @@ def dense(
     x, kernel, *rest = floating(**arrays)
     _check_sizes(x, kernel, *rest)
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    out = jnp.matmul(x, kernel, preferred_element_type=wide)
+    precision = as_precision(precision)
+    out = jnp.matmul(x, kernel, precision=precision, preferred_element_type=wide)
     for added in rest:
         out = out + jnp.broadcast_to(promote_to_float32(added), out.shape)
     return out.astype(x.dtype)
@@ -63,11 +69,11 @@ def _check_sizes(x: Array, kernel: Array, bias: Array | None = None) -> None:
     reads, makes = kernel.shape
     if x.shape[-1] != reads:
         raise ValueError(
-            f"`x` has {x.shape[-1]} features, but `kernel` reads {reads}: give a "
+            f"`x` has {x.shape[-1]} features, but `kernel` reads {reads}: use a "
             f"kernel of shape ({x.shape[-1]}, {makes})."
         )
     if bias is not None and bias.shape != (makes,):
         raise ValueError(
-            f"`bias` has shape {bias.shape}, but `kernel` makes {makes} features: give "
+            f"`bias` has shape {bias.shape}, but `kernel` makes {makes} features: use "
             f"a bias of shape ({makes},)."
         )

@@ -1,5 +1,6 @@
-"""Graph convolution: neighbours are who an edge leads to, not who stands beside."""
+"""Graph convolution: sums over the neighbours of a node in a graph."""
 
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ from jax import lax
 from jax.experimental import sparse
 from jaxtyping import Array, Float
 
-from cnn_jax.functional.checks import floating
+from cnn_jax.functional.checks import as_precision, floating
 from cnn_jax.lowering import promote_to_float32
 
 
@@ -15,19 +16,25 @@ def graph_conv(
     adjacency: Float[Array, "..."] | sparse.BCOO,
     features: Float[Array, "*batch nodes in_features"],
     weights: Float[Array, "in_features out_features"],
+    *,
+    precision: lax.PrecisionLike = None,
 ) -> Float[Array, "*batch nodes out_features"]:
-    """Mixes every node's features with its neighbours', and weighs them.
+    """Graph convolution with symmetric normalization.
 
         out = D^(−½) · (A + I) · D^(−½) · X · W,  D[i, i] = 1 + Σ A[i, j] over j
 
-    so every node is its own neighbour too, and edges of busy nodes count less.
+    The identity I connects every node to itself; D gives edges of nodes with many
+    neighbours a smaller weight.
 
     Args:
-        adjacency: (*batch, nodes, nodes), where A[i, j] is the weight of the edge
-            between i and j, at least 0; one for all graphs of a batch may have no batch
-            axes, and a sparse one, `jax.experimental.sparse.BCOO`, must have none.
+        adjacency: A, (*batch, nodes, nodes): A[i, j] ≥ 0 is the weight of the edge
+            between i and j. Without batch axes it applies to all graphs of a batch. It
+            may be sparse, a `jax.experimental.sparse.BCOO` without batch axes.
         features: X, a row per node.
         weights: W.
+        precision: Of the products in float32: None for JAX's default, a name such as
+            `"highest"`, or a `jax.lax.Precision`. JAX has none for the product with a
+            sparse `adjacency`.
 
     Returns:
         A row of new features per node.
@@ -35,7 +42,7 @@ def graph_conv(
     Raises:
         TypeError: If an array is not floating point or has too few axes.
         ValueError: If `adjacency` is not square, or the nodes, features or batch axes
-            of the three do not fit together.
+            of the three do not match, or `precision` is unknown.
 
     Example:
         >>> all_friends = 1 - jnp.eye(4)
@@ -57,18 +64,21 @@ def graph_conv(
         (adjacency, _) = floating(adjacency=adjacency, features=features)
         edges = promote_to_float32(adjacency)
     _check_graph(edges, features, weights)
-    mixed = jnp.matmul(promote_to_float32(features), promote_to_float32(weights))
-    degree = 1 + _from_neighbours(edges, jnp.ones_like(mixed[..., :1]))
+    precision = as_precision(precision)
+    gather = partial(_from_neighbours, edges, precision=precision)
+    wide = promote_to_float32(features), promote_to_float32(weights)
+    mixed = jnp.matmul(*wide, precision=precision)
+    degree = 1 + gather(jnp.ones_like(mixed[..., :1]))
     narrow = jnp.broadcast_to(lax.rsqrt(degree), mixed.shape)
     shared = mixed * narrow
-    out = (_from_neighbours(edges, shared) + shared) * narrow
+    out = (gather(shared) + shared) * narrow
     return out.astype(features.dtype)
 
 
-def _from_neighbours(edges: Any, rows: Array) -> Array:
+def _from_neighbours(edges: Any, rows: Array, *, precision: lax.PrecisionLike) -> Array:
     """A · X, also for one sparse A and a batch of X."""
     if not isinstance(edges, sparse.BCOO):
-        return jnp.matmul(edges, rows)
+        return jnp.matmul(edges, rows, precision=precision)
     nodes = jnp.moveaxis(rows, -2, 0)
     out = edges @ nodes.reshape(len(nodes), -1)
     return jnp.moveaxis(out.reshape(nodes.shape), 0, -2)
@@ -78,7 +88,7 @@ def _check_graph(edges: Any, features: Array, weights: Array) -> None:
     given = {"adjacency": edges, "features": features, "weights": weights}
     for name, array in given.items():
         if array.ndim < 2:
-            raise TypeError(f"`{name}` has {array.ndim} axes, but needs 2.")
+            raise TypeError(f"`{name}` has {array.ndim} axes, but needs at least 2.")
     rows, columns = edges.shape[-2:]
     if rows != columns:
         raise ValueError(
@@ -87,20 +97,22 @@ def _check_graph(edges: Any, features: Array, weights: Array) -> None:
         )
     if features.shape[-2] != rows:
         raise ValueError(
-            f"`features` has {features.shape[-2]} nodes, but `adjacency` has {rows}."
+            f"`features` has {features.shape[-2]} nodes, but `adjacency` has {rows}: "
+            "both need a row per node."
         )
     if weights.ndim != 2 or weights.shape[0] != features.shape[-1]:
         raise ValueError(
             f"`weights` has shape {weights.shape}, but `features` has "
-            f"{features.shape[-1]} per node, so it needs ({features.shape[-1]}, new)."
+            f"{features.shape[-1]} per node: use weights of shape "
+            f"({features.shape[-1]}, out_features)."
         )
     if edges.ndim > 2 and edges.shape[:-2] != features.shape[:-2]:
         raise ValueError(
             f"`adjacency` has batch axes {edges.shape[:-2]}, but `features` has "
-            f"{features.shape[:-2]}."
+            f"{features.shape[:-2]}: use the same batch axes, or none in `adjacency`."
         )
     if isinstance(edges, sparse.BCOO) and edges.ndim != 2:
         raise TypeError(
-            f"`adjacency` is sparse and has {edges.ndim} axes, but needs 2: one for "
-            "all graphs of a batch."
+            f"`adjacency` is sparse and has {edges.ndim} axes, but needs 2: use one "
+            "matrix for all graphs of a batch."
         )

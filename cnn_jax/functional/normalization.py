@@ -1,12 +1,12 @@
-"""What keeps the values inside a network healthy while it trains.
+"""Normalization of feature maps.
 
-Arrays are channels-last, with any number of leading batch axes. Statistics are taken in
-float32 or wider; half-width floats come out as they went in. With mean μ and variance
-σ² over some of the axes, a normalization is
+Arrays are channels-last, with any number of leading batch axes. Statistics are computed
+in float32 or wider; the result has the dtype of `x`. With mean μ and variance σ² over
+some of the axes, a normalization is
 
     out = scale · (x − μ) / √(σ² + ε) + bias
 
-and the functions differ in the axes alone.
+and the functions differ only in these axes.
 """
 
 from functools import partial
@@ -14,7 +14,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Key, PyTree, Shaped
+from jaxtyping import Array, Float, PyTree, Shaped
 
 from cnn_jax.functional.checks import Number, floating, spatial_axes, whole
 from cnn_jax.lowering import channel_dot, promote_to_float32
@@ -30,19 +30,19 @@ def batch_norm(
     epsilon: Number = 1e-5,
     return_statistics: bool = False,
 ) -> PyTree[Shaped[Array, "..."]]:
-    """Normalizes every channel, over all examples and places, or by given statistics.
+    """Normalizes every channel by batch statistics or by given statistics.
 
-    Without `mean` and `variance` they are those of `x`, over all axes but the last; the
-    variance divides by the number of values, as it does while training in PyTorch. The
-    gradient then follows them too.
+    Without `mean` and `variance`, the statistics are those of `x` over all axes but the
+    last, and gradients flow through them. The variance divides by the number of values,
+    as in training mode in PyTorch.
 
     Args:
         x: Feature maps of a batch.
-        scale: By what each channel is multiplied; 1 by default.
-        bias: What is added to each channel; 0 by default.
-        mean: Given statistics, for evaluation: both or none.
-        variance: Of each channel.
-        epsilon: Keeps the divisor from 0.
+        scale: Multiplies each channel; 1 by default.
+        bias: Added to each channel; 0 by default.
+        mean: Mean of each channel, for evaluation; given with `variance` or not at all.
+        variance: Variance of each channel.
+        epsilon: Added to the variance, so that the divisor is not 0.
         return_statistics: Whether to return the mean and the variance as well.
 
     Returns:
@@ -51,9 +51,9 @@ def batch_norm(
 
     Raises:
         TypeError: If an array is not floating point, or `x` has no axes.
-        ValueError: If an array of channels is not as long as `x` has channels, one of
-            `mean` and `variance` is missing, a channel has one value and so no
-            variance, or `epsilon` is negative.
+        ValueError: If `scale`, `bias`, `mean` or `variance` does not have an entry per
+            channel of `x`, only one of `mean` and `variance` is given, a channel has
+            fewer than 2 values, or `epsilon` is negative.
 
     Example:
         >>> batch_norm(jnp.array([[1.0], [3.0]]), epsilon=0.0)[:, 0]
@@ -81,8 +81,8 @@ def batch_norm(
         out, mean, variance = _by_batch(promote_to_float32(x), scale, bias, epsilon)
     else:
         mean, variance = promote_to_float32(mean), promote_to_float32(variance)
-        out = _spread(scale * lax.rsqrt(variance + epsilon), x)
-        out = (promote_to_float32(x) - _spread(mean, x)) * out + _spread(bias, x)
+        centred = promote_to_float32(x) - _broadcast_channels(mean, x)
+        out = _scale_and_shift(centred, scale * lax.rsqrt(variance + epsilon), bias)
     out = out.astype(x.dtype)
     return (out, mean, variance) if return_statistics else out
 
@@ -99,11 +99,11 @@ def layer_norm(
 
     Args:
         x: Values of any shape.
-        scale: By what they are multiplied, of the shape of the last axes; 1 by default.
-        bias: What is added to them; 0 by default.
+        scale: Multiplies the result, of the shape of the last axes; 1 by default.
+        bias: Added to the result, of the shape of the last axes; 0 by default.
         axes: How many of the last axes share their statistics: 1 for the channels of
-            each place, 3 for whole pictures.
-        epsilon: Keeps the divisor from 0.
+            each position, 3 for whole images.
+        epsilon: Added to the variance, so that the divisor is not 0.
 
     Returns:
         Values of the same shape.
@@ -129,7 +129,7 @@ def layer_norm(
     _check_last(x, axes, {"scale": scale, "bias": bias})
     out = _standardized(promote_to_float32(x), tuple(range(-axes, 0)), epsilon)
     scale, bias = _affine(scale, bias, x.shape[-axes:], out.dtype)
-    return (out * _spread(scale, x) + _spread(bias, x)).astype(x.dtype)
+    return _scale_and_shift(out, scale, bias).astype(x.dtype)
 
 
 def group_norm(
@@ -141,15 +141,15 @@ def group_norm(
     spatial: int = 2,
     epsilon: Number = 1e-5,
 ) -> Float[Array, "... channels"]:
-    """Normalizes every example over its places and a group of its channels.
+    """Normalizes every example over its spatial axes and a group of its channels.
 
     Args:
         x: Feature maps.
-        scale: By what each channel is multiplied; 1 by default.
-        bias: What is added to each channel; 0 by default.
-        groups: How many groups of neighbouring channels there are.
-        spatial: How many axes before the channels share their statistics.
-        epsilon: Keeps the divisor from 0.
+        scale: Multiplies each channel; 1 by default.
+        bias: Added to each channel; 0 by default.
+        groups: Number of groups of consecutive channels.
+        spatial: Number of spatial axes, which share their statistics.
+        epsilon: Added to the variance, so that the divisor is not 0.
 
     Returns:
         Feature maps of the same shape.
@@ -157,8 +157,8 @@ def group_norm(
     Raises:
         TypeError: If an array is not floating point, or `x` has fewer than `spatial`
             axes and one for channels.
-        ValueError: If `groups` does not divide the channels, `scale` or `bias` is not
-            as long as `x` has channels, or an option is out of range.
+        ValueError: If `groups` does not divide the channels, `scale` or `bias` does not
+            have an entry per channel of `x`, or an option is out of range.
 
     Example:
         >>> x = jnp.array([[1.0, 3.0, 10.0, 30.0]])
@@ -174,7 +174,8 @@ def group_norm(
     channels = x.shape[-1]
     if channels % groups:
         raise ValueError(
-            f"`x` has {channels} channels, which {groups} groups cannot share equally."
+            f"`x` has {channels} channels, which {groups} groups cannot share equally: "
+            "use a number of groups that divides the channels."
         )
     _check_last(x, 1, {"scale": scale, "bias": bias})
     _check_epsilon(epsilon)
@@ -182,7 +183,7 @@ def group_norm(
     over = (*range(first - 1, -2), -1)
     out = _standardized(apart, over, epsilon).reshape(x.shape)
     scale, bias = _affine(scale, bias, (channels,), out.dtype)
-    return (out * _spread(scale, x) + _spread(bias, x)).astype(x.dtype)
+    return _scale_and_shift(out, scale, bias).astype(x.dtype)
 
 
 def instance_norm(
@@ -193,23 +194,23 @@ def instance_norm(
     spatial: int = 2,
     epsilon: Number = 1e-5,
 ) -> Float[Array, "... channels"]:
-    """Normalizes every channel of every example over its places.
+    """Normalizes every channel of every example over its spatial axes.
 
     It is `group_norm` with as many groups as channels.
 
     Args:
         x: Feature maps.
-        scale: By what each channel is multiplied; 1 by default.
-        bias: What is added to each channel; 0 by default.
-        spatial: How many axes before the channels share their statistics.
-        epsilon: Keeps the divisor from 0.
+        scale: Multiplies each channel; 1 by default.
+        bias: Added to each channel; 0 by default.
+        spatial: Number of spatial axes, which share their statistics.
+        epsilon: Added to the variance, so that the divisor is not 0.
 
     Returns:
         Feature maps of the same shape.
 
     Raises:
         TypeError: As `group_norm`.
-        ValueError: As `group_norm`, or if a map has one place and so no variance.
+        ValueError: As `group_norm`, or if a feature map has only one value.
 
     Example:
         >>> instance_norm(jnp.array([[1.0], [3.0]]), spatial=1).round(3)[:, 0]
@@ -221,13 +222,13 @@ def instance_norm(
     """
     (x,) = floating(x=x)
     axes = spatial_axes(x, spatial)
-    places = [x.shape[axis] for axis in axes]
-    if max(places) < 2:
+    size = [x.shape[axis] for axis in axes]
+    if max(size) < 2:
         raise ValueError(
-            f"`x` has {places} places per map, but statistics need at least 2."
+            f"`x` has spatial size {size}, but statistics need at least 2 values."
         )
-    how = {"spatial": spatial, "epsilon": epsilon}
-    return group_norm(x, scale, bias, groups=x.shape[-1], **how)
+    options = {"spatial": spatial, "epsilon": epsilon}
+    return group_norm(x, scale, bias, groups=x.shape[-1], **options)
 
 
 def local_response_norm(
@@ -238,18 +239,18 @@ def local_response_norm(
     beta: Number = 0.75,
     k: Number = 1.0,
 ) -> Float[Array, "... channels"]:
-    """Divides every value by the strength of the channels around it, place by place.
+    """Divides every value by the energy of neighbouring channels at its position.
 
         out[c] = x[c] / (k + α/n · Σ x[j]²)^β,  over the n channels j around c
 
-    Channels that do not exist count as 0.
+    Channels beyond the first and the last count as 0.
 
     Args:
         x: Feature maps.
-        size: How many channels n are looked at: ⌊n/2⌋ before, the others from c on.
-        alpha: How much their strength weighs (divided by n, which the paper does not).
-        beta: The power of the divisor.
-        k: What the divisor starts from.
+        size: Number of channels n in the sum: ⌊n/2⌋ before c, the others from c on.
+        alpha: Weight of the sum (divided by n, unlike in the paper).
+        beta: Exponent of the divisor.
+        k: Constant of the divisor.
 
     Returns:
         Feature maps of the same shape.
@@ -280,111 +281,71 @@ def local_response_norm(
     return (wide / (k + alpha / size * sum(around)) ** beta).astype(x.dtype)
 
 
-def dropout(
-    key: Key[Array, ""], x: Float[Array, "*shape"], rate: Number, *, spatial: int = 0
-) -> Float[Array, "*shape"]:
-    """Silences each value with probability `rate`, and lifts the others to make up.
-
-        out = x · m / (1 − rate),  with m = 0 with probability `rate`, else 1
-
-    so that the expectation of `out` is `x`.
-
-    Args:
-        key: Decides which values are silenced.
-        x: Values of any shape.
-        rate: The share to silence.
-        spatial: How many axes before the channels are silenced as one: 0 for every
-            value by itself, 2 for whole feature maps of pictures.
-
-    Returns:
-        Values of the same shape.
-
-    Raises:
-        TypeError: If `x` is not floating point, or has fewer axes than `spatial` says.
-        ValueError: If `rate` is not at least 0 and below 1, or `spatial` not 0 to 3.
-
-    Example:
-        >>> dropout(jax.random.key(0), jnp.ones(5), 0.5)
-        Array([0., 0., 2., 2., 0.], dtype=float32)
-
-    Source:
-        Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, "Dropout: A Simple
-        Way to Prevent Neural Networks from Overfitting", 2014, section 10; for maps,
-        Tompson et al., "Efficient Object Localization Using Convolutional Networks",
-        2015, arXiv:1411.4280, section 3.2.
-    """
-    (x,) = floating(x=x)
-    if not 0 <= rate < 1:
-        raise ValueError(f"`rate` is {rate}, but must be at least 0 and below 1.")
-    shared = spatial_axes(x, spatial) if spatial != 0 else ()
-    shape = [1 if i - x.ndim in shared else n for i, n in enumerate(x.shape)]
-    keep = jnp.broadcast_to(jax.random.bernoulli(key, 1 - rate, shape), x.shape)
-    return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))
-
-
 @partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _by_batch(
     x: Array, scale: Array, bias: Array, epsilon: Number
 ) -> tuple[Array, Array, Array]:
     mean, centred, variance = _centred(x)
-    width = _spread(scale * lax.rsqrt(variance + epsilon), x)
-    return centred * width + _spread(bias, x), mean, variance
+    out = _scale_and_shift(centred, scale * lax.rsqrt(variance + epsilon), bias)
+    return out, mean, variance
 
 
 @_by_batch.defjvp
 def _by_batch_jvp(epsilon, primals, tangents):
-    # What moves is written with two numbers per channel, a and b, so that the transpose
-    # needs two sums, Σ ct · (x − μ) and Σ ct, where autodiff of the formula takes five,
-    # and keeps nothing of the size of x but x − μ.
+    # The tangent uses two numbers per channel, a and b. Its transpose then needs two
+    # sums, Σ ct · (x − μ) and Σ ct, where autodiff of the formula needs five, and the
+    # only stored array of the size of x is x − μ.
     x, scale, bias = primals
     dx, dscale, dbias = tangents
     mean, centred, variance = _centred(x)
-    narrow, count = lax.rsqrt(variance + epsilon), x.size // x.shape[-1]
-    out = centred * _spread(scale * narrow, x) + _spread(bias, x)
+    inverse_std, count = lax.rsqrt(variance + epsilon), x.size // x.shape[-1]
+    out = _scale_and_shift(centred, scale * inverse_std, bias)
     dmean = jnp.mean(dx, axis=tuple(range(x.ndim - 1)))
     dvariance = 2 * channel_dot(dx, centred) / count
-    a = dscale * narrow - scale * narrow**3 * dvariance / 2
-    b = dbias - scale * narrow * dmean
-    dout = dx * _spread(scale * narrow, x) + centred * _spread(a, x) + _spread(b, x)
+    a = dscale * inverse_std - scale * inverse_std**3 * dvariance / 2
+    b = dbias - scale * inverse_std * dmean
+    dout = dx * _broadcast_channels(scale * inverse_std, x)
+    dout = dout + _scale_and_shift(centred, a, b)
     return (out, mean, variance), (dout, dmean, dvariance)
 
 
 def _centred(x: Array) -> tuple[Array, Array, Array]:
-    """The mean of every channel, x less it, and the variance."""
+    """The mean of every channel, x minus the mean, and the variance."""
     mean = jnp.mean(x, axis=tuple(range(x.ndim - 1)))
-    centred = x - _spread(mean, x)
+    centred = x - _broadcast_channels(mean, x)
     return mean, centred, channel_dot(centred, centred) / (x.size // x.shape[-1])
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _standardized(x: Array, axes: tuple[int, ...], epsilon: Number) -> Array:
-    mean, variance = _moments(x, axes, keepdims=True)
+    mean, variance = _mean_and_variance(x, axes)
     return (x - mean) * lax.rsqrt(variance + epsilon)
 
 
 @_standardized.defjvp
 def _standardized_jvp(axes, epsilon, primals, tangents):
     (x,), (dx,) = primals, tangents
-    mean, variance = _moments(x, axes, keepdims=True)
-    narrow = lax.rsqrt(variance + epsilon)
-    unit = (x - mean) * narrow
+    mean, variance = _mean_and_variance(x, axes)
+    inverse_std = lax.rsqrt(variance + epsilon)
+    unit = (x - mean) * inverse_std
     dmean = jnp.mean(dx, axis=axes, keepdims=True)
     along = jnp.mean(dx * unit, axis=axes, keepdims=True)
-    return unit, (dx - dmean - unit * along) * narrow
+    return unit, (dx - dmean - unit * along) * inverse_std
 
 
-def _moments(
-    x: Array, axes: tuple[int, ...], *, keepdims: bool = False
-) -> tuple[Array, Array]:
-    """Mean and variance, the second from the first: in one pass it would cancel."""
+def _mean_and_variance(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """Mean and variance in two passes: in one pass, digits cancel."""
     mean = jnp.mean(x, axis=axes, keepdims=True)
-    variance = jnp.mean((x - mean) ** 2, axis=axes, keepdims=keepdims)
-    return (mean if keepdims else mean.reshape(variance.shape)), variance
+    return mean, jnp.mean((x - mean) ** 2, axis=axes, keepdims=True)
 
 
-def _spread(last: Array, x: Array) -> Array:
-    """An array of the last axes of `x`, at every place."""
+def _broadcast_channels(last: Array, x: Array) -> Array:
+    """An array of the last axes of `x`, repeated over the other axes."""
     return jnp.broadcast_to(last, x.shape)
+
+
+def _scale_and_shift(x: Array, scale: Array, bias: Array) -> Array:
+    return x * _broadcast_channels(scale, x) + _broadcast_channels(bias, x)
 
 
 def _affine(

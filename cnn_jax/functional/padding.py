@@ -1,4 +1,4 @@
-"""What stands around the edges of a signal, picture or volume.
+"""Padding of signals, images and volumes.
 
 Arrays are channels-last. Any number of leading batch axes is allowed, none included.
 """
@@ -14,7 +14,7 @@ from cnn_jax.functional.checks import (
     PerAxis,
     axes_of,
     floating,
-    one_batch,
+    merge_batch_axes,
     per_axis,
     whole,
 )
@@ -23,7 +23,7 @@ from cnn_jax.lowering import Geometry
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 Padding = Literal["valid", "same"] | PerAxis | Sequence[Sequence[int]]
 
-# The names that jax.numpy.pad has for them.
+# The names of the modes in jax.numpy.pad.
 _NUMPY_MODES: dict[str, Any] = {
     "zeros": "constant",
     "reflect": "reflect",
@@ -39,21 +39,21 @@ def pad(
     mode: PaddingMode = "zeros",
     value: Number = 0,
 ) -> Float[Array, "... channels"]:
-    """Surrounds the spatial axes of `x` with more places.
+    """Pads the spatial axes of `x`.
 
-    With p places added before an axis of n, place i of the result is x[j], where
+    With p elements added before an axis of size n, element i of the result is x[j]:
 
         zeros      j = i − p, and `value` outside 0 … n − 1
-        replicate  j = i − p cut to 0 … n − 1
-        reflect    j = i − p mirrored at 0 and n − 1, which are not repeated
+        replicate  j = i − p clipped to 0 … n − 1
+        reflect    j = i − p reflected at 0 and n − 1, which are not repeated
         circular   j = (i − p) mod n
 
     Args:
-        x: Signals, pictures or volumes.
+        x: Signals, images or volumes.
         padding: One entry per spatial axis, a number for both sides or a pair
-            (before, after). How many entries there are says how many spatial axes.
-        mode: What stands in the new places.
-        value: What `mode="zeros"` writes there.
+            (before, after). The number of entries is the number of spatial axes.
+        mode: Values of the padding elements.
+        value: The padding value of `mode="zeros"`.
 
     Returns:
         `x` with longer spatial axes.
@@ -62,7 +62,7 @@ def pad(
         TypeError: If `padding` is not a tuple of 1 to 3 entries, or `x` has fewer axes
             than it needs.
         ValueError: If an entry is negative, the mode is unknown, or the axis is too
-            short: to reflect takes at most n − 1 places, to wrap at most n.
+            short: `"reflect"` adds at most n − 1 elements and `"circular"` at most n.
 
     Example:
         >>> pad(jnp.array([[1.0], [2.0], [3.0]]), ((2, 1),), mode="reflect")[:, 0]
@@ -75,8 +75,8 @@ def pad(
     axes = len(axes_of(padding, "padding"))
     check_mode("mode", mode)
     if mode != "zeros" and value != 0:
-        raise ValueError(f'`value` is {value}, but only `mode="zeros"` writes it.')
-    x, batch = one_batch(x, axes)
+        raise ValueError(f'`value` is {value}, but only `mode="zeros"` uses it.')
+    x, batch = merge_batch_axes(x, axes)
     size = x.shape[1:-1]
     pads = as_pads(padding, Geometry(size, size, (1,), (), (1,)))
     for n, sides in zip(size, pads, strict=True):
@@ -90,7 +90,7 @@ def pad(
 
 
 def as_pads(padding: Padding, windows: Geometry) -> tuple[tuple[int, int], ...]:
-    """The places before and after each axis; the pads of `windows` are not read."""
+    """The padding elements before and after each axis, given all but the pads."""
     axes = len(windows.size)
     if padding == "valid":
         return ((0, 0),) * axes
@@ -113,7 +113,7 @@ def check_mode(name: str, mode: str) -> None:
 
 
 def _same(windows: Geometry) -> tuple[tuple[int, int], ...]:
-    # XLA's rule: ⌈n / s⌉ places, and an odd pad goes to the far side.
+    # XLA's rule: output size ⌈n / s⌉; an odd element of padding goes to the end.
     pads = []
     for n, k, s, d in zip(
         windows.size, windows.window, windows.stride, windows.dilation, strict=True
@@ -138,9 +138,9 @@ def _pairs(padding: Sequence, axes: int) -> tuple[tuple[int, int], ...]:
 
 
 def _check_reach(n: int, reach: int, mode: PaddingMode) -> None:
-    most = {"reflect": n - 1, "circular": n}.get(mode, reach)
-    if reach > most:
+    maximum = {"reflect": n - 1, "circular": n}.get(mode, reach)
+    if reach > maximum:
         raise ValueError(
-            f"`padding` adds {reach} places to an axis of {n}, but {mode!r} can add at "
-            f"most {most}: pad less, or in another mode."
+            f"`padding` adds {reach} elements to an axis of size {n}, but {mode!r} "
+            f"adds at most {maximum}: use less padding or another mode."
         )

@@ -1,8 +1,8 @@
-"""Patches out of an array, and their sum back.
+"""Patches under a sliding window, and the sum of patches.
 
-Arrays are channels-last, patches `(*batch, *places, *window, channels)`: at each place
-what a window sees from there. Any number of leading batch axes is allowed, none
-included. No gradient scatters.
+Arrays are channels-last, patches `(*batch, *out_size, *window, channels)`, one patch
+per output position. Any number of leading batch axes is allowed, none included. No
+gradient uses a scatter.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from cnn_jax.functional.checks import (
     PerAxis,
     check_fit,
     floating,
-    one_batch,
+    merge_batch_axes,
     per_axis,
     sizes,
 )
@@ -30,25 +30,25 @@ def unfold(
     padding: Padding = "valid",
     dilation: PerAxis = 1,
 ) -> Float[Array, "... channels"]:
-    """Takes out the patch under the window at every place.
+    """Extracts the patch under the window at every output position.
 
     With stride s, dilation d and p zeros before each axis,
 
         out[i, u, c] = x[i·s + u·d − p, c]
 
-    for the taps u of the window; the sizes are those of `conv`. A convolution is one
-    product with these patches: with k taps and C channels it multiplies
-    `out.reshape(*places, k * C)` by `kernel.reshape(k * C, out_channels)`.
+    for the taps u of the window; the sizes are those of `conv`. A convolution is a
+    matrix product with these patches: with k taps and C channels,
+    `out.reshape(*out_size, k * C) @ kernel.reshape(k * C, out_channels)`.
 
     Args:
-        x: Signals, pictures or volumes, or feature maps.
-        window: Taps along each spatial axis.
-        stride: Places from one patch to the next.
+        x: Signals, images, volumes or feature maps.
+        window: Number of taps along each spatial axis.
+        stride: Distance between patches.
         padding: Zeros added around `x`, as in `conv`.
-        dilation: Places from one tap to the next.
+        dilation: Distance between taps.
 
     Returns:
-        The patches, (*batch, *places, *window, channels).
+        The patches, (*batch, *out_size, *window, channels).
 
     Raises:
         TypeError: If `window` is not a tuple of 1 to 3 numbers, or `x` has too few axes
@@ -63,12 +63,12 @@ def unfold(
                [2., 3., 4.]], dtype=float32)
 
     Source:
-        PyTorch, torch.nn.Unfold, whose rows (channel, *window) these are under
-        `moveaxis(-1, -1 - len(window))`.
+        PyTorch, torch.nn.Unfold, whose rows are (channel, *window): these patches
+        under `moveaxis(-1, -1 - len(window))`.
     """
     (x,) = floating(x=x)
     window = sizes(window, "window")
-    flat, batch = one_batch(x, len(window))
+    flat, batch = merge_batch_axes(x, len(window))
     windows = _windows(flat.shape[1:-1], window, stride, padding, dilation)
     out = lowering.unfold(flat, windows)
     return out.reshape(*batch, *out.shape[1:])
@@ -82,27 +82,27 @@ def fold(
     padding: Padding = "valid",
     dilation: PerAxis = 1,
 ) -> Float[Array, "... channels"]:
-    """Adds every patch up where `unfold` took it from: the transpose of `unfold`.
+    """Sums patches at the positions they come from: the transpose of `unfold`.
 
         out[j, c] = Σ patches[i, u, c],  over i·s + u·d − p = j
 
-    `fold(unfold(x))` is `x` times the number of patches in which each place occurs.
+    `fold(unfold(x))` is `x` times the number of patches that contain each position.
 
     Args:
-        patches: (*batch, *places, *window, channels).
-        size: The spatial axes to give back.
-        stride: Places from one patch to the next, as are the two that follow those of
-            the `unfold` that this transposes.
-        padding: Zeros that were added around.
-        dilation: Places from one tap to the next.
+        patches: (*batch, *out_size, *window, channels).
+        size: Spatial size of the result.
+        stride: Distance between patches. This and the next two are those of the
+            `unfold` that this transposes.
+        padding: Zeros added around the input of `unfold`.
+        dilation: Distance between taps.
 
     Returns:
-        Signals, pictures or volumes of `size`.
+        Signals, images or volumes of `size`.
 
     Raises:
         TypeError: If `size` is not a tuple of 1 to 3 numbers, or `patches` has too few
             axes or is not floating point.
-        ValueError: If the places of `patches` are not those that `unfold` gives for
+        ValueError: If the number of patches is not the one that `unfold` gives for
             this size, or an option is out of range.
 
     Example:
@@ -119,20 +119,20 @@ def fold(
     if patches.ndim < 2 * axes + 1:
         raise TypeError(
             f"`patches` has {patches.ndim} axes, but {axes} spatial axes need at least "
-            f"{2 * axes + 1}: (*places, *window, channels)."
+            f"{2 * axes + 1}: (*out_size, *window, channels)."
         )
-    *places, channels = patches.shape[-2 * axes - 1 :]
-    places, window = tuple(places[:axes]), tuple(places[axes:])
+    shape = patches.shape[-2 * axes - 1 : -1]
+    out_size, window = shape[:axes], shape[axes:]
     windows = _windows(size, window, stride, padding, dilation)
-    if places != windows.places:
+    if out_size != windows.out_size:
         raise ValueError(
-            f"`patches` has {places} places, but windows of {window} have "
-            f"{windows.places} on a `size` of {size} with this stride, padding and "
+            f"`patches` has {out_size} patches, but a window of {window} gives "
+            f"{windows.out_size} on a `size` of {size} with this stride, padding and "
             "dilation."
         )
-    flat, batch = one_batch(patches, 2 * axes)
+    flat, batch = merge_batch_axes(patches, 2 * axes)
     out = lowering.fold(flat, windows)
-    return out.reshape(*batch, *size, channels)
+    return out.reshape(*batch, *size, patches.shape[-1])
 
 
 def _windows(

@@ -1,8 +1,9 @@
-"""Pooling: a picture shrinks, and the best or the mean of each window stays.
+"""Pooling: maximum, mean, sum or p-norm of each window.
 
 Arrays are channels-last: `(*batch, *spatial, channels)`, with as many spatial axes as
-`window` has entries. Any number of leading batch axes is allowed, none included. Depth
-is unchanged. No gradient scatters, so each is the same in every run.
+`window` has entries. Any number of leading batch axes is allowed, none included. The
+number of channels is unchanged. No gradient uses a scatter, so gradients are
+deterministic.
 """
 
 import math
@@ -23,7 +24,7 @@ from cnn_jax.functional.checks import (
     axes_of,
     check_fit,
     floating,
-    one_batch,
+    merge_batch_axes,
     per_axis,
     sizes,
     spatial_axes,
@@ -42,31 +43,31 @@ def max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> PyTree[Shaped[Array, "... channels"]]:
-    """Keeps the largest value of each window.
+    """Maximum of each window.
 
-    With stride s, dilation d and p places before each axis, over the taps u of
-    `window`,
+    With stride s, dilation d and p padding elements before each axis, over the taps u
+    of `window`,
 
         out[i, c] = max x[i·s + u·d − p, c]
 
-    where added places never win. The first of equal values, in reading order, receives
-    the gradient; a NaN in the window is its maximum. An axis of n places leaves
+    where padding counts as −∞. The first of equal values in row-major order receives
+    the gradient; a NaN in the window is its maximum. An axis of size n becomes
     ⌊(n + pads − d·(k − 1) − 1) / s⌋ + 1, or ⌈…⌉ + 1 with `ceil_mode`, where windows may
-    hang over the far edge but none may start beyond `x` and its near pad.
+    extend beyond the padding at the end, but must start on `x` or the padding before.
 
     Args:
         x: Feature maps.
-        window: Places along each spatial axis.
-        stride: Places from one window to the next; the window's own size by default.
-        padding: Places added around `x`, at most half of what the window spans (of its
-            taps, says PyTorch for volumes).
-        dilation: Places from one tap to the next.
-        ceil_mode: Whether a window that hangs over the far edge counts.
-        return_indices: Whether to say where each maximum lay, as `max_unpool` reads it.
+        window: Size of the window along each spatial axis.
+        stride: Distance between windows; the size of the window by default.
+        padding: Elements added around `x`, at most half of the dilated window (in
+            PyTorch, for volumes, half of its taps).
+        dilation: Distance between taps.
+        ceil_mode: Whether windows that extend beyond the end count.
+        return_indices: Whether to return the index of each maximum, for `max_unpool`.
 
     Returns:
-        Smaller feature maps, as many as before. With `return_indices` a pair: the maps,
-        and for each value its place in the spatial axes of `x` made flat, an int32.
+        Feature maps with as many channels. With `return_indices` a pair: the maps, and
+        for each value its int32 index in the flattened spatial axes of `x`.
 
     Raises:
         TypeError: If `window` is not a tuple of 1 to 3 numbers, or `x` has too few axes
@@ -96,25 +97,25 @@ def avg_pool(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Float[Array, "... channels"]:
-    """Keeps the mean of each window.
+    """Mean of each window.
 
         out[i, c] = 1/N[i] · Σ x[i·s + u·d − p, c]
 
-    with the letters and sizes of `max_pool`. N counts the taps that lie on `x` and its
-    padding, or on `x` alone; what hangs over beyond that by `ceil_mode` never counts.
-    (PyTorch refuses a volume that is smaller than the window before it is padded.)
+    with the symbols and sizes of `max_pool`. N is the number of taps on `x` and its
+    padding, or on `x` only; taps beyond the padding, with `ceil_mode`, do not count.
+    (PyTorch refuses a volume that is smaller than the window before padding.)
 
     Args:
         x: Feature maps.
-        window: Places along each spatial axis.
-        stride: Places from one window to the next; the window's own size by default.
-        padding: Zeros added around `x`, at most half of what the window spans.
-        dilation: Places from one tap to the next.
-        ceil_mode: Whether a window that hangs over the far edge counts.
-        count_include_pad: Whether added zeros count as values.
+        window: Size of the window along each spatial axis.
+        stride: Distance between windows; the size of the window by default.
+        padding: Zeros added around `x`, at most half of the dilated window.
+        dilation: Distance between taps.
+        ceil_mode: Whether windows that extend beyond the end count.
+        count_include_pad: Whether padding zeros count in N.
 
     Returns:
-        Smaller feature maps, as many as before.
+        Feature maps with as many channels.
 
     Raises:
         TypeError: As `max_pool`.
@@ -149,22 +150,22 @@ def sum_pool(
     dilation: PerAxis = 1,
     ceil_mode: bool = False,
 ) -> Float[Array, "... channels"]:
-    """Keeps the sum of each window.
+    """Sum of each window.
 
         out[i, c] = Σ x[i·s + u·d − p, c]
 
-    with the letters and sizes of `max_pool`.
+    with the symbols and sizes of `max_pool`.
 
     Args:
         x: Feature maps.
-        window: Places along each spatial axis.
-        stride: Places from one window to the next; the window's own size by default.
-        padding: Zeros added around `x`, at most half of what the window spans.
-        dilation: Places from one tap to the next.
-        ceil_mode: Whether a window that hangs over the far edge counts.
+        window: Size of the window along each spatial axis.
+        stride: Distance between windows; the size of the window by default.
+        padding: Zeros added around `x`, at most half of the dilated window.
+        dilation: Distance between taps.
+        ceil_mode: Whether windows that extend beyond the end count.
 
     Returns:
-        Smaller feature maps, as many as before.
+        Feature maps with as many channels.
 
     Raises:
         TypeError: As `max_pool`.
@@ -190,26 +191,26 @@ def lp_pool(
     dilation: PerAxis = 1,
     ceil_mode: bool = False,
 ) -> Float[Array, "... channels"]:
-    """Keeps the p-norm of each window: a choice between its sum and its maximum.
+    """p-norm of each window, between its sum and its maximum.
 
         out[i, c] = (Σ x[i·s + u·d − p, c]ᵖ)^(1/p)
 
-    with the letters and sizes of `max_pool`. At p = 1 it is `sum_pool`, at p = ∞ the
-    largest |x|. Where the sum of powers is 0 the gradient is taken as 0; where it is
-    negative, which takes an odd p or a fraction, there is no root: NaN.
+    with the symbols and sizes of `max_pool`. At p = 1 it is `sum_pool`, at p = ∞ the
+    largest |x|. Where the sum of powers is 0 the gradient is defined as 0; where it is
+    negative, which needs an odd or fractional p, the result is NaN.
 
     Args:
         x: Feature maps.
         p: The power, above 0 (PyTorch takes negative ones too).
-        window: Places along each spatial axis.
-        stride: Places from one window to the next; the window's own size by default.
-        padding: Zeros added around `x`, at most half of what the window spans.
-        dilation: Places from one tap to the next.
-        ceil_mode: Whether a window that hangs over the far edge counts. It sums what it
-            sees, where PyTorch scales that up to a whole window.
+        window: Size of the window along each spatial axis.
+        stride: Distance between windows; the size of the window by default.
+        padding: Zeros added around `x`, at most half of the dilated window.
+        dilation: Distance between taps.
+        ceil_mode: Whether windows that extend beyond the end count. They sum the values
+            they contain; PyTorch scales that sum to a whole window.
 
     Returns:
-        Smaller feature maps, as many as before.
+        Feature maps with as many channels.
 
     Raises:
         TypeError: As `max_pool`, or if `p` is not a number.
@@ -231,7 +232,7 @@ def lp_pool(
         if p == math.inf:
             return lowering.max_pool(jnp.abs(x), windows)
         total = lowering.sum_pool(lowering.promote_to_float32(x) ** p, windows)
-        # The root is asked for 1 in place of 0, where its own slope is infinite.
+        # The root is taken of 1 where the total is 0: its derivative at 0 is infinite.
         root = jnp.where(total == 0, 1, total) ** (1 / p)
         return jnp.where(total == 0, 0, root).astype(x.dtype)
 
@@ -241,22 +242,22 @@ def lp_pool(
 def adaptive_avg_pool(
     x: Float[Array, "... channels"], size: Sequence[int | None]
 ) -> Float[Array, "... channels"]:
-    """Keeps the mean of each bin, with as many bins as asked for.
+    """Mean of each of a given number of bins.
 
-    An axis of n places is cut into m bins, which may share a place. Bin i holds the
-    places from ⌊i·n / m⌋ up to, and without, ⌈(i + 1)·n / m⌉.
+    An axis of size n is divided into m bins, which may overlap by one position. Bin i
+    holds the positions from ⌊i·n / m⌋ to ⌈(i + 1)·n / m⌉ − 1.
 
     Args:
         x: Feature maps.
-        size: Bins along each spatial axis; None leaves an axis as it is.
+        size: Number of bins along each spatial axis; None keeps the size of an axis.
 
     Returns:
-        Feature maps of `size`, as many as before.
+        Feature maps of `size`, with as many channels.
 
     Raises:
         TypeError: If `size` is not a tuple of 1 to 3 entries, or `x` has too few axes
             or is not floating point.
-        ValueError: If an entry of `size` is below 1, or `x` has no places to pool.
+        ValueError: If an entry of `size` is below 1, or a spatial axis of `x` is empty.
 
     Example:
         >>> adaptive_avg_pool(jnp.arange(5.0)[:, None], (2,))[:, 0]
@@ -277,18 +278,18 @@ def adaptive_max_pool(
     *,
     return_indices: bool = False,
 ) -> PyTree[Shaped[Array, "... channels"]]:
-    """Keeps the largest value of each bin, with as many bins as asked for.
+    """Maximum of each of a given number of bins.
 
     The bins are those of `adaptive_avg_pool`, ties and NaN as in `max_pool`.
 
     Args:
         x: Feature maps.
-        size: Bins along each spatial axis; None leaves an axis as it is.
-        return_indices: Whether to say where each maximum lay.
+        size: Number of bins along each spatial axis; None keeps the size of an axis.
+        return_indices: Whether to return the index of each maximum.
 
     Returns:
-        Feature maps of `size`, as many as before. With `return_indices` a pair: the
-        maps, and for each value its place in the spatial axes of `x` made flat.
+        Feature maps of `size`, with as many channels. With `return_indices` a pair: the
+        maps, and for each value its int32 index in the flattened spatial axes of `x`.
 
     Raises:
         TypeError: As `adaptive_avg_pool`.
@@ -304,29 +305,29 @@ def adaptive_max_pool(
         PyTorch, torch.nn.AdaptiveMaxPool2d.
     """
     flat, batch, size = _adaptive(x, size)
-    found = lowering.adaptive_max_pool(flat, size)
-    out, at = (part.reshape(*batch, *part.shape[1:]) for part in found)
-    return (out, at) if return_indices else out
+    pair = lowering.adaptive_max_pool(flat, size)
+    out, indices = (part.reshape(*batch, *part.shape[1:]) for part in pair)
+    return (out, indices) if return_indices else out
 
 
 def global_avg_pool(
     x: Float[Array, "... channels"], *, spatial: int = 2
 ) -> Float[Array, "... channels"]:
-    """Keeps one number per feature map: its mean.
+    """Mean of each feature map.
 
-        out[c] = 1/N · Σ x[i, c], over all N places i
+        out[c] = 1/N · Σ x[i, c], over all N positions i
 
     Args:
         x: Feature maps.
-        spatial: How many axes before the channels are averaged away.
+        spatial: Number of spatial axes, 1 to 3.
 
     Returns:
-        A list of features, the spatial axes gone.
+        The means, (*batch, channels).
 
     Raises:
         TypeError: If `x` has fewer than `spatial` axes and one for channels, or is not
             floating point.
-        ValueError: If `spatial` is not 1, 2 or 3, or there are no places to average.
+        ValueError: If `spatial` is not 1, 2 or 3, or a spatial axis is empty.
 
     Example:
         >>> global_avg_pool(jnp.arange(6.0).reshape(3, 1, 2))
@@ -342,16 +343,16 @@ def global_avg_pool(
 def global_max_pool(
     x: Float[Array, "... channels"], *, spatial: int = 2
 ) -> Float[Array, "... channels"]:
-    """Keeps one number per feature map: its largest.
+    """Maximum of each feature map.
 
-        out[c] = max x[i, c], over all places i
+        out[c] = max x[i, c], over all positions i
 
     Args:
         x: Feature maps.
-        spatial: How many axes before the channels are searched.
+        spatial: Number of spatial axes, 1 to 3.
 
     Returns:
-        A list of features, the spatial axes gone. Ties and NaN as in `max_pool`.
+        The maxima, (*batch, channels). Ties and NaN are as in `max_pool`.
 
     Raises:
         TypeError: As `global_avg_pool`.
@@ -379,34 +380,33 @@ def max_unpool(
     padding: PerAxis | Sequence[Sequence[int]] = 0,
     output_size: Sequence[int] | None = None,
 ) -> Float[Array, "... channels"]:
-    """Puts each maximum back where it lay, and zeros everywhere else.
+    """Partial inverse of `max_pool`: maxima at their positions, zeros elsewhere.
 
         out[indices[i, c], c] = x[i, c]
 
-    where `indices` count through the spatial axes of `out`, made flat. Values that
-    share an index, as windows that overlap may give them, are one and the same after
-    `max_pool`; if they differ one of them is kept, and that one has the gradient
-    (PyTorch hands it to all of them). A feature map with an index outside of `out`,
-    which cannot be seen before the program runs, comes out as NaN throughout; PyTorch
-    stops there.
+    where `indices` refer to the flattened spatial axes of `out`. Values with the same
+    index, as overlapping windows may give them, are equal after `max_pool`; if they
+    differ, one of them is kept and receives the gradient (in PyTorch all of them do).
+    Indices are known only when the program runs: a feature map with an index outside
+    of `out` becomes NaN, where PyTorch raises an error.
 
     Args:
-        x: Maxima, as `max_pool` gives them.
-        indices: Where they lay, of the shape of `x`.
-        window: The window that was pooled.
-        stride: Places from one window to the next; the window's own size by default.
-        padding: Places that were added around.
-        output_size: The spatial axes to give back. By default (n − 1)·s − pads + k of
-            each axis of n, which a pool that dropped places has left shorter than it
-            was.
+        x: Maxima, as `max_pool` returns them.
+        indices: Their indices, of the shape of `x`.
+        window: Window of the pooling.
+        stride: Distance between windows; the size of the window by default.
+        padding: Padding of the pooling.
+        output_size: Spatial size of the result. The default is (n − 1)·s − pads + k for
+            an axis of size n, which is smaller than the input of the pooling if the
+            pooling dropped positions at the end.
 
     Returns:
-        Larger feature maps, as many as before.
+        Feature maps of `output_size`, with as many channels.
 
     Raises:
-        TypeError: If `indices` are not whole numbers, or as `max_pool`.
-        ValueError: If `indices` are not of the shape of `x`, or an entry of
-            `output_size` is a stride or more away from the default.
+        TypeError: As `max_pool`, or if `indices` are not whole numbers.
+        ValueError: If `indices` do not have the shape of `x`, or an entry of
+            `output_size` differs from the default by a stride or more.
 
     Example:
         >>> x = jnp.array([[1.0], [3.0], [5.0], [4.0]])
@@ -422,19 +422,20 @@ def max_unpool(
     if not jnp.issubdtype(indices.dtype, jnp.integer):
         raise TypeError(
             f"`indices` are {indices.dtype}, but must be whole numbers, as `max_pool` "
-            "gives them with `return_indices=True`."
+            "returns them with `return_indices=True`."
         )
     if indices.shape != x.shape:
         raise ValueError(
             f"`indices` have shape {indices.shape}, but `x` has {x.shape}: each value "
-            "needs one."
+            "needs an index."
         )
     window = sizes(window, "window")
-    flat, batch = one_batch(x, len(window))
+    flat, batch = merge_batch_axes(x, len(window))
     size = _unpooled_size(flat.shape[1:-1], window, stride, padding, output_size)
     maps = lax.collapse(flat, 1, flat.ndim - 1)
-    put = jax.vmap(partial(_put, size=math.prod(size)), in_axes=-1, out_axes=-1)
-    out = jax.vmap(put)(maps, indices.reshape(maps.shape))
+    write = partial(_at_indices, size=math.prod(size))
+    write = jax.vmap(write, in_axes=-1, out_axes=-1)
+    out = jax.vmap(write)(maps, indices.reshape(maps.shape))
     return out.reshape(*batch, *size, x.shape[-1])
 
 
@@ -449,7 +450,7 @@ def _pool(
 ) -> Any:
     """Runs `pool` on one batch axis and checked windows."""
     (x,) = floating(x=x)
-    flat, batch = one_batch(x, len(sizes(window, "window")))
+    flat, batch = merge_batch_axes(x, len(sizes(window, "window")))
     out = pool(flat, _windows(flat, window, stride, padding, dilation, ceil_mode))
     return jax.tree.map(lambda part: part.reshape(*batch, *part.shape[1:]), out)
 
@@ -462,7 +463,7 @@ def _windows(
     dilation: PerAxis,
     ceil_mode: bool,
 ) -> Geometry:
-    """Where the windows lie; what hangs over is added to the far pads."""
+    """The geometry; `ceil_mode` enlarges the padding at the end."""
     axes = len(window)
     windows = Geometry(
         size=x.shape[1:-1],
@@ -473,26 +474,26 @@ def _windows(
     )
     if ceil_mode and padding == "same":
         raise ValueError(
-            '`padding` is "same", but `ceil_mode` is True, which would pad twice: '
-            "choose one of the two."
+            '`padding` is "same", but `ceil_mode` is True, which pads too: use one of '
+            "the two."
         )
     windows = windows._replace(pads=as_pads(padding, windows))
     _check_pads(windows)
     if ceil_mode:
-        windows = _hanging_over(windows)
+        windows = _ceil_mode_geometry(windows)
     check_fit(windows)
     return windows
 
 
-def _hanging_over(windows: Geometry) -> Geometry:
+def _ceil_mode_geometry(windows: Geometry) -> Geometry:
     pads = []
     for axis, (near, far) in enumerate(windows.pads):
         n, s = windows.size[axis], windows.stride[axis]
         span = windows.dilation[axis] * (windows.window[axis] - 1) + 1
-        places = -(-(n + near + far - span) // s) + 1
-        if (places - 1) * s >= n + near:  # It would start in the padding: drop it.
-            places -= 1
-        pads.append((near, max(far, (places - 1) * s + span - n - near)))
+        out_size = -(-(n + near + far - span) // s) + 1
+        if (out_size - 1) * s >= n + near:  # It would start in the padding.
+            out_size -= 1
+        pads.append((near, max(far, (out_size - 1) * s + span - n - near)))
     return windows._replace(pads=tuple(pads))
 
 
@@ -501,48 +502,44 @@ def _check_pads(windows: Geometry) -> None:
         span = windows.dilation[axis] * (windows.window[axis] - 1) + 1
         if 2 * max(sides) > span:
             raise ValueError(
-                f"`padding` adds {max(sides)} places to a side, but the window spans "
-                f"{span} along spatial axis {axis}: at most half, {span // 2}, will do."
+                f"`padding` adds {max(sides)} elements to a side, but the window spans "
+                f"{span} along spatial axis {axis}: use at most half, {span // 2}."
             )
 
 
 def _counts(windows: Geometry, pads: Sequence[tuple[int, int]]) -> np.ndarray:
-    """How many taps of each window lie on the array and these pads."""
+    """The number of taps of each window on the array and these pads."""
     counts = []
     for axis, (near, far) in enumerate(pads):
-        starts = np.arange(windows.places[axis]) * windows.stride[axis]
+        starts = np.arange(windows.out_size[axis]) * windows.stride[axis]
         taps = np.arange(windows.window[axis]) * windows.dilation[axis]
-        at = starts[:, None] + taps - windows.pads[axis][0]
-        counts.append(((at >= -near) & (at < windows.size[axis] + far)).sum(axis=1))
-    # A dilated window can miss a very short axis altogether; its sum, 0, is its mean.
+        position = starts[:, None] + taps - windows.pads[axis][0]
+        inside = (position >= -near) & (position < windows.size[axis] + far)
+        counts.append(inside.sum(axis=1))
+    # All taps of a dilated window can miss a short axis; the mean is then the sum, 0.
     return np.maximum(math.prod(np.ix_(*counts, [1])), 1)  # pyright: ignore[reportReturnType]
 
 
 def _adaptive(
     x: Array, size: Sequence[int | None]
 ) -> tuple[Array, tuple[int, ...], tuple[int, ...]]:
-    """`x` with one batch axis, its batch axes, and how many bins each axis has."""
+    """`x` with one batch axis, its batch axes, and the number of bins per axis."""
     (x,) = floating(x=x)
     axes = len(axes_of(size, "size"))
-    flat, batch = one_batch(x, axes)
-    found = flat.shape[1:-1]
-    if 0 in found:
-        raise ValueError(
-            f"`x` has shape {x.shape}, but 0 places along a spatial axis fill no bin."
-        )
-    bins = (n if m is None else m for n, m in zip(found, size, strict=True))
+    flat, batch = merge_batch_axes(x, axes)
+    in_size = flat.shape[1:-1]
+    if 0 in in_size:
+        raise ValueError(f"`x` has shape {x.shape}: an empty axis cannot be pooled.")
+    bins = (n if m is None else m for n, m in zip(in_size, size, strict=True))
     return flat, batch, per_axis(tuple(bins), axes, "size")
 
 
 def _global(x: Array, spatial: int) -> Array:
-    """`x`, if it has `spatial` axes with something on them."""
+    """`x` as an array with `spatial` axes that are not empty."""
     (x,) = floating(x=x)
     spatial_axes(x, spatial)
     if 0 in x.shape[-spatial - 1 : -1]:
-        raise ValueError(
-            f"`x` has shape {x.shape}, but 0 places along a spatial axis have neither "
-            "mean nor maximum."
-        )
+        raise ValueError(f"`x` has shape {x.shape}: an empty axis cannot be pooled.")
     return x
 
 
@@ -553,7 +550,7 @@ def _unpooled_size(
     padding: PerAxis | Sequence[Sequence[int]],
     output_size: Sequence[int] | None,
 ) -> tuple[int, ...]:
-    """The default of `max_unpool`, or `output_size` if it is less than a stride off."""
+    """`output_size`, checked to be within a stride of its default, or the default."""
     if isinstance(padding, str):
         raise ValueError(f"`padding` is {padding!r}, but must be numbers here.")
     axes = len(size)
@@ -567,21 +564,21 @@ def _unpooled_size(
         if min(default) < 1:
             raise ValueError(
                 f"`padding` is {padding}, which makes the default `output_size` "
-                f"{default}: pad less, for at least 1 must stay."
+                f"{default}: use less padding, so that at least 1 remains."
             )
         return default
-    wanted = per_axis(sizes(output_size, "output_size"), axes, "output_size")
-    for n, usual, s in zip(wanted, default, strides, strict=True):
+    size = per_axis(sizes(output_size, "output_size"), axes, "output_size")
+    for n, usual, s in zip(size, default, strides, strict=True):
         if abs(n - usual) >= s:
             raise ValueError(
                 f"`output_size` has {n}, but its default is {usual} and the stride "
-                f"{s}: from {max(usual - s + 1, 1)} to {usual + s - 1} will do."
+                f"{s}: use {max(usual - s + 1, 1)} to {usual + s - 1}."
             )
-    return wanted
+    return size
 
 
-def _put(values: Array, indices: Array, size: int) -> Array:
-    """The values of one map at their positions among `size`; NaN if one has none."""
+def _at_indices(values: Array, indices: Array, size: int) -> Array:
+    """One map of `size` with the values at their indices; NaN if one is outside."""
     out = jnp.zeros(size, values.dtype).at[indices].set(values, mode="drop")
-    lost = ((indices < 0) | (indices >= size)).any()
-    return jnp.where(lost, jnp.nan, out)
+    outside = ((indices < 0) | (indices >= size)).any()
+    return jnp.where(outside, jnp.nan, out)

@@ -1,15 +1,15 @@
-"""Sampling: pictures of another size, and pictures read at any place.
+"""Sampling: values of images at any position, and pixel shuffling.
 
 Arrays are channels-last, with any number of leading batch axes. Coordinates follow
-PyTorch: a pixel is a square, and its centre lies half a pixel from its edge, unless
-`align_corners` lets the first and the last centre be the ends.
+PyTorch: a pixel is a square whose centre lies half a pixel from its edge. With
+`align_corners` the centres of the first and the last pixel are the ends of the axis.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,97 +17,18 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from cnn_jax import lowering
 from cnn_jax.functional.checks import (
     floating,
-    one_batch,
+    merge_batch_axes,
     sizes,
     spatial_axes,
     whole,
 )
+from cnn_jax.functional.resizing import SYNONYMS, check_option, keys_cubic
 from cnn_jax.lowering import promote_to_float32
 
-Resize = Literal["nearest", "nearest-exact", "linear", "cubic", "area", "lanczos"]
-Interpolation = Literal["nearest", "linear", "cubic"]
+Interpolation = Literal["nearest", "linear", "bilinear", "cubic", "bicubic"]
 SamplePadding = Literal["zeros", "border", "reflection"]
-
-
-def resize(
-    x: Float[Array, "... channels"],
-    size: Sequence[int],
-    *,
-    method: Resize,
-    align_corners: bool = False,
-    antialias: bool = False,
-) -> Float[Array, "... channels"]:
-    """Samples pictures at another number of places.
-
-    Place i of m looks at n places around (i + ½)·n/m − ½, or i·(n − 1)/(m − 1) with
-    `align_corners`, and weighs them by their distance t with
-
-        nearest        the place at ⌊i·n/m⌋
-        nearest-exact  the place at ⌊(i + ½)·n/m⌋
-        linear         1 − |t|, for |t| < 1
-        cubic          Keys' cubic for |t| < 2, with a = −¾ (−½ if `antialias`)
-        lanczos        sinc(t) · sinc(t/3), for |t| < 3
-        area           equally over the bin of `adaptive_avg_pool`
-
-    axis by axis. Beyond the edge, the place at the edge is repeated; with `antialias`,
-    and for lanczos, weights there are left out and the others add up to 1.
-
-    Args:
-        x: Signals, pictures or volumes.
-        size: Places along each spatial axis.
-        method: How places are weighed.
-        align_corners: Whether the first and the last places stay where they are; for
-            linear and cubic.
-        antialias: Whether a smaller picture weighs all the places that fall into one,
-            for linear, cubic and lanczos: the weights are stretched by n/m, as Pillow's
-            are.
-
-    Returns:
-        `x` with spatial axes of `size`.
-
-    Raises:
-        TypeError: If `size` is not a tuple of 1 to 3 numbers, or `x` has too few axes
-            or is not floating point.
-        ValueError: If the method is unknown or has no such option, or a size is 0.
-
-    Example:
-        >>> resize(jnp.array([[0.0], [4.0]]), (4,), method="linear")[:, 0]
-        Array([0., 1., 3., 4.], dtype=float32)
-
-    Source:
-        PyTorch, torch.nn.functional.interpolate; Keys, "Cubic convolution interpolation
-        for digital image processing", 1981, equation 4; Pillow, Image.resize.
-    """
-    (x,) = floating(x=x)
-    size = sizes(size, "size")
-    flat, batch = one_batch(x, len(size))
-    if 0 in flat.shape[1:-1]:
-        raise ValueError(f"`x` has shape {x.shape}, but 0 places cannot be resized.")
-    _check_resize(method, align_corners, antialias)
-    if method == "area":
-        out = lowering.adaptive_avg_pool(flat, size)
-        return out.reshape(*batch, *out.shape[1:])
-    out = promote_to_float32(flat)
-    for axis, m in enumerate(size, start=1):
-        n = out.shape[axis]
-        if method in ("nearest", "nearest-exact"):
-            out = jnp.take(out, _nearest(n, m, method), axis=axis)
-            continue
-        weights = _weights(n, m, method, align_corners, antialias)
-        out = jnp.moveaxis(
-            jnp.tensordot(
-                jnp.asarray(weights, out.dtype),
-                out,
-                axes=(1, axis),
-                precision=lax.Precision.HIGHEST,
-            ),
-            0,
-            axis,
-        )
-    return out.astype(x.dtype).reshape(*batch, *out.shape[1:])
 
 
 def grid_sample(
@@ -118,23 +39,27 @@ def grid_sample(
     padding_mode: SamplePadding = "zeros",
     align_corners: bool = False,
 ) -> Float[Array, "... channels"]:
-    """Reads pictures at given places.
+    """Samples signals, images or volumes at the coordinates in `grid`.
 
-    A place is (x, y) in a picture and (x, y, z) in a volume, from −1 to 1: the outer
-    edges of the first and the last pixel, or their centres with `align_corners`. In
-    pixels it is ((g + 1)·n − 1) / 2, or (g + 1)·(n − 1) / 2.
+    A coordinate is (x, y) in an image and (x, y, z) in a volume, from −1 to 1: the
+    outer edges of the first and the last pixel, or their centres with `align_corners`.
+    In pixels, coordinate g is ((g + 1)·n − 1) / 2, or (g + 1)·(n − 1) / 2.
 
     Args:
-        x: Signals, pictures or volumes, as many spatial axes as `grid` ends in.
-        grid: (*batch, *places, axes), with the last spatial axis of `x` first.
-        method: The nearest pixel (of two, the even one), a mean of the nearest 2 along
-            each axis, or Keys' cubic of the nearest 4, with a = −¾.
-        padding_mode: What is read beyond the edge: zeros, the pixel at the edge, or the
-            picture mirrored there.
-        align_corners: Where −1 and 1 lie.
+        x: Signals, images or volumes, with as many spatial axes as `grid` has
+            coordinates.
+        grid: Coordinates, (*batch, *size, axes); the last spatial axis of `x` comes
+            first.
+        method: The nearest pixel (of two, the even one), linear interpolation of the
+            nearest 2 along each axis, or Keys' cubic of the nearest 4, with a = −¾.
+            `"bilinear"` is `"linear"` and `"bicubic"` is `"cubic"`, over any number of
+            axes.
+        padding_mode: Values beyond the edge: zeros, the pixel at the edge, or the
+            image reflected at the edge.
+        align_corners: Whether −1 and 1 are the centres of the outer pixels.
 
     Returns:
-        What was read, (*batch, *places, channels).
+        The sampled values, (*batch, *size, channels).
 
     Raises:
         TypeError: If an array is not floating point, `grid` does not end in 1, 2 or 3,
@@ -154,24 +79,25 @@ def grid_sample(
     axes = grid.shape[-1] if grid.ndim else 0
     if axes not in (1, 2, 3) or grid.ndim < axes + 1:
         raise TypeError(
-            f"`grid` has shape {grid.shape}, but must be (*batch, *places, axes), with "
-            "as many places as `axes`: 1, 2 or 3."
+            f"`grid` has shape {grid.shape}, but must be (*batch, *size, axes), with "
+            "`axes` 1, 2 or 3 and as many entries in `size`."
         )
-    flat, batch = one_batch(x, axes)
+    flat, batch = merge_batch_axes(x, axes)
     if grid.shape[: -axes - 1] != batch:
         raise ValueError(
             f"`grid` has batch axes {grid.shape[: -axes - 1]}, but `x` has {batch}."
         )
     _check_sampling(flat, method, padding_mode)
-    places = grid.shape[-axes - 1 : -1]
-    at = promote_to_float32(grid).reshape(flat.shape[0], math.prod(places), axes)[
-        ..., ::-1
-    ]
+    size = grid.shape[-axes - 1 : -1]
+    points = promote_to_float32(grid).reshape(flat.shape[0], math.prod(size), axes)
     sample = partial(
-        _sample, method=method, padding_mode=padding_mode, aligned=align_corners
+        _sample,
+        method=SYNONYMS.get(method, method),
+        padding_mode=padding_mode,
+        aligned=align_corners,
     )
-    out = jax.vmap(sample)(promote_to_float32(flat), at)
-    return out.astype(x.dtype).reshape(*batch, *places, x.shape[-1])
+    out = jax.vmap(sample)(promote_to_float32(flat), points[..., ::-1])
+    return out.astype(x.dtype).reshape(*batch, *size, x.shape[-1])
 
 
 def affine_grid(
@@ -180,14 +106,14 @@ def affine_grid(
     *,
     align_corners: bool = False,
 ) -> Float[Array, "... axes"]:
-    """The places that an affine map reads, for `grid_sample`.
+    """Sampling grid of an affine map, for `grid_sample`.
 
-        grid[i] = matrix · (x, y, 1),  where (x, y) is place i of `size` in −1 … 1
+        grid[i] = matrix · (x, y, 1),  with (x, y) in −1 … 1 for position i of `size`
 
     Args:
-        matrix: The map, (*batch, axes, axes + 1): 2 × 3 for pictures.
-        size: The spatial axes of what is to be made.
-        align_corners: Where −1 and 1 lie, as in `grid_sample`.
+        matrix: The map, (*batch, axes, axes + 1): 2 × 3 for images.
+        size: The spatial size of the grid.
+        align_corners: As in `grid_sample`.
 
     Returns:
         A grid (*batch, *size, axes).
@@ -195,7 +121,7 @@ def affine_grid(
     Raises:
         TypeError: If `matrix` is not floating point or has fewer than 2 axes, or `size`
             is not a tuple of 1 to 3 numbers.
-        ValueError: If `matrix` is not of `len(size)` rows and one column more.
+        ValueError: If `matrix` does not have `len(size)` rows and one column more.
 
     Example:
         >>> affine_grid(jnp.array([[2.0, 0.5]]), (2,))[:, 0]
@@ -212,8 +138,8 @@ def affine_grid(
         raise TypeError(f"`matrix` has {matrix.ndim} axes, but needs at least 2.")
     if matrix.shape[-2:] != (axes, axes + 1):
         raise ValueError(
-            f"`matrix` is {matrix.shape[-2:]}, but a `size` of {axes} axes needs "
-            f"{(axes, axes + 1)}."
+            f"`matrix` is {matrix.shape[-2:]}, but a `size` of {axes} axes needs a "
+            f"matrix of shape {(axes, axes + 1)}."
         )
     ends = [1 - (0 if align_corners else 1 / n) for n in size]
     lines = [np.linspace(-e, e, n) if n > 1 else [0.0] for e, n in zip(ends, size)]  # noqa: B905
@@ -234,17 +160,17 @@ def affine_grid(
 def pixel_shuffle(
     x: Float[Array, "... channels"], factor: int, *, spatial: int = 2
 ) -> Float[Array, "... fewer_channels"]:
-    """Makes pictures larger out of their channels: r² channels become r × r pixels.
+    """Rearranges r² channels into r × r pixels.
 
         out[h·r + i, w·r + j, c] = x[h, w, c·r² + i·r + j]
 
     Args:
         x: Feature maps.
-        factor: How much r longer each spatial axis becomes.
-        spatial: How many axes before the channels become longer.
+        factor: Upscaling factor r of each spatial axis.
+        spatial: Number of spatial axes, 1 to 3.
 
     Returns:
-        Maps with r times the places along each axis and 1 / r^spatial of the channels.
+        Maps with r times the size along each axis and 1 / r^spatial of the channels.
 
     Raises:
         TypeError: If `x` is not floating point or has too few axes.
@@ -269,7 +195,7 @@ def pixel_shuffle(
             f"`x` has {x.shape[-1]} channels, but must have a multiple of "
             f"{factor**axes}: `factor` to the power of {axes}."
         )
-    flat, batch = one_batch(x, axes)
+    flat, batch = merge_batch_axes(x, axes)
     channels = x.shape[-1] // factor**axes
     out = flat.reshape(*flat.shape[:-1], channels, *[factor] * axes)
     order = [0]
@@ -284,17 +210,15 @@ def pixel_shuffle(
 def pixel_unshuffle(
     x: Float[Array, "... channels"], factor: int, *, spatial: int = 2
 ) -> Float[Array, "... more_channels"]:
-    """Makes pictures smaller and keeps all pixels, as channels.
-
-    The inverse of `pixel_shuffle`.
+    """Rearranges r × r pixels into r² channels: the inverse of `pixel_shuffle`.
 
     Args:
         x: Images or feature maps.
-        factor: How much r shorter each spatial axis becomes.
-        spatial: How many axes before the channels become shorter.
+        factor: Downscaling factor r of each spatial axis.
+        spatial: Number of spatial axes, 1 to 3.
 
     Returns:
-        Maps with 1 / r of the places along each axis and r^spatial times the channels.
+        Maps with 1 / r of the size along each axis and r^spatial times the channels.
 
     Raises:
         TypeError: If `x` is not floating point or has too few axes.
@@ -311,11 +235,11 @@ def pixel_unshuffle(
     (x,) = floating(x=x)
     axes = len(spatial_axes(x, spatial))
     factor = whole(factor, "factor", minimum=1)
-    out, batch = one_batch(x, axes)
+    out, batch = merge_batch_axes(x, axes)
     for axis, n in zip(range(1, 2 * axes, 2), out.shape[1:-1], strict=True):
         if n % factor:
             raise ValueError(
-                f"`x` has {n} places along a spatial axis, but must have a multiple of "
+                f"`x` has size {n} along a spatial axis, which is not a multiple of "
                 f"`factor`, {factor}."
             )
         out = out.reshape(
@@ -327,161 +251,81 @@ def pixel_unshuffle(
     return out.reshape(*batch, *out.shape[1:])
 
 
-# Weights of a smaller or larger axis.
-
-
-def _linear(t: np.ndarray) -> np.ndarray:
-    return np.maximum(1 - np.abs(t), 0)
-
-
-def _keys(t: Any, a: float) -> tuple[Any, Any]:
-    """Keys' cubic at a distance t up to 1, and from 1 to 2."""
-    near = ((a + 2) * t - (a + 3)) * t * t + 1
-    return near, (((t - 5) * t + 8) * t - 4) * a
-
-
-def _cubic(t: np.ndarray, a: float) -> np.ndarray:
-    t = np.abs(t)
-    near, far = _keys(t, a)
-    return np.where(t < 1, near, np.where(t < 2, far, 0))
-
-
-def _lanczos(t: np.ndarray) -> np.ndarray:
-    return np.where(np.abs(t) < 3, np.sinc(t) * np.sinc(t / 3), 0)
-
-
-_FILTERS: dict[str, tuple[Callable[..., np.ndarray], int]] = {
-    "linear": (_linear, 1),
-    "cubic": (partial(_cubic, a=-0.5), 2),
-    "lanczos": (_lanczos, 3),
-}
-
-
-def _nearest(n: int, m: int, method: str) -> np.ndarray:
-    i = np.arange(m)
-    return i * n // m if method == "nearest" else (2 * i + 1) * n // (2 * m)
-
-
-def _weights(
-    n: int, m: int, method: str, align_corners: bool, antialias: bool
-) -> np.ndarray:
-    """How much place i of m is made of place j of n: `[m, n]`."""
-    i = np.arange(m)
-    scale = (n - 1) / max(m - 1, 1) if align_corners else n / m
-    if method == "lanczos" or antialias:
-        return _renormalized(n, i, scale, method, antialias)
-    at = i * scale if align_corners else (i + 0.5) * scale - 0.5
-    if method == "linear":
-        at = np.clip(at, 0, n - 1)
-    first = np.floor(at).astype(int)
-    weights = np.zeros((m, n))
-    taps = range(0, 2) if method == "linear" else range(-1, 3)
-    for tap in taps:
-        t = at - (first + tap)
-        share = _linear(t) if method == "linear" else _cubic(t, a=-0.75)
-        # Beyond the edge the place at the edge is meant, and counts once more.
-        np.add.at(weights, (i, np.clip(first + tap, 0, n - 1)), share)
-    return weights
-
-
-def _renormalized(
-    n: int, i: np.ndarray, scale: float, method: str, antialias: bool
-) -> np.ndarray:
-    shape, support = _FILTERS[method]
-    stretch = max(scale, 1.0) if antialias else 1.0
-    centre = (i[:, None] + 0.5) * scale
-    low = np.maximum(np.floor(centre - support * stretch + 0.5), 0)
-    high = np.minimum(np.floor(centre + support * stretch + 0.5), n)
-    j = np.arange(n)
-    weights = shape((j + 0.5 - centre) / stretch) * ((j >= low) & (j < high))
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-# Reading at any place.
-
-
 def _sample(
-    x: Array, at: Array, *, method: str, padding_mode: str, aligned: bool
+    x: Array, points: Array, *, method: str, padding_mode: str, aligned: bool
 ) -> Array:
-    """Reads one picture [*size, channels] at [places, axes] from −1 to 1."""
+    """Samples one image [*size, channels] at [points, axes] from −1 to 1."""
     size = x.shape[:-1]
-    taps, shares = [], []
-    for axis, n in enumerate(size):
-        g = at[:, axis]
-        place = (g + 1) * (n - 1) / 2 if aligned else ((g + 1) * n - 1) / 2
-        if method != "cubic":
-            place = _brought_back(place, n, padding_mode, aligned)
-        found = _neighbours(place, method)
-        if method == "cubic":
-            found = [(_brought_back(p, n, padding_mode, aligned), w) for p, w in found]
-        taps.append([p for p, _ in found])
-        shares.append([w * (p >= 0) * (p <= n - 1) for p, w in found])
-    values, total = x.reshape(-1, x.shape[-1]), 0.0
-    strides = [math.prod(size[axis + 1 :]) for axis in range(len(size))]
-    for each in itertools.product(*(range(len(axis)) for axis in taps)):
-        index, share = 0, 1.0
-        for axis, k in enumerate(each):
-            inside = jnp.clip(taps[axis][k], 0, size[axis] - 1).astype(jnp.int32)
-            index, share = index + inside * strides[axis], share * shares[axis][k]
+    per_axis = [
+        _neighbours(points[:, axis], n, method, padding_mode, aligned)
+        for axis, n in enumerate(size)
+    ]
+    values = x.reshape(-1, x.shape[-1])
+    total = jnp.zeros((len(points), x.shape[-1]), x.dtype)
+    for corner in itertools.product(*per_axis):
+        index, weight = 0, 1.0
+        for n, (position, axis_weight) in zip(size, corner, strict=True):
+            inside = jnp.clip(position, 0, n - 1).astype(jnp.int32)
+            index, weight = index * n + inside, weight * axis_weight
         read = values[index]
-        total = total + read * jnp.broadcast_to(share[:, None], read.shape)  # pyright: ignore[reportIndexIssue]
-    return total  # pyright: ignore[reportReturnType]
+        total = total + read * jnp.broadcast_to(weight[:, None], read.shape)  # pyright: ignore[reportIndexIssue]
+    return total
 
 
-def _neighbours(place: Array, method: str) -> list[tuple[Array, Array]]:
-    """The whole places around, and the weight of each."""
+def _neighbours(
+    g: Array, n: int, method: str, padding_mode: str, aligned: bool
+) -> list[tuple[Array, Array]]:
+    """The pixels around coordinate `g` of an axis of n, and the weight of each."""
+    position = (g + 1) * (n - 1) / 2 if aligned else ((g + 1) * n - 1) / 2
+    if method == "cubic":
+        pixels = [
+            (_into_range(pixel, n, padding_mode, aligned), weight)
+            for pixel, weight in _interpolation(position, method)
+        ]
+    else:
+        position = _into_range(position, n, padding_mode, aligned)
+        pixels = _interpolation(position, method)
+    return [(p, weight * (p >= 0) * (p <= n - 1)) for p, weight in pixels]
+
+
+def _interpolation(position: Array, method: str) -> list[tuple[Array, Array]]:
+    """The whole positions around a position, and the weight of each."""
     if method == "nearest":
-        return [(jnp.round(place), jnp.ones_like(place))]
-    first = lax.stop_gradient(jnp.floor(place))
-    t = place - first
+        return [(jnp.round(position), jnp.ones_like(position))]
+    first = lax.stop_gradient(jnp.floor(position))
+    t = position - first
     if method == "linear":
         return [(first, 1 - t), (first + 1, t)]
     return [(first + tap, _cubic_weight(jnp.abs(t - tap))) for tap in (-1, 0, 1, 2)]
 
 
 def _cubic_weight(t: Array) -> Array:
-    near, far = _keys(t, a=-0.75)
+    near, far = keys_cubic(t, a=-0.75)
     return jnp.where(t <= 1, near, far)
 
 
-def _brought_back(place: Array, n: int, padding_mode: str, aligned: bool) -> Array:
-    """A place beyond the edge, moved to where it is read."""
+def _into_range(position: Array, n: int, padding_mode: str, aligned: bool) -> Array:
+    """Moves a position beyond the edge to the pixel that `padding_mode` reads."""
     if padding_mode == "zeros":
-        return place
+        return position
     if padding_mode == "reflection":
-        low, span = (0.0, n - 1.0) if aligned else (-0.5, float(n))
-        if span == 0:
-            return jnp.zeros_like(place)
-        away = jnp.abs(place - low)
-        turns = lax.stop_gradient(jnp.floor(away / span))
-        rest = away - turns * span
-        place = low + jnp.where(turns % 2 == 0, rest, span - rest)
-    return jnp.clip(place, 0, n - 1)
+        position = _reflect_into_range(position, n, aligned)
+    return jnp.clip(position, 0, n - 1)
 
 
-def _check_resize(method: str, align_corners: bool, antialias: bool) -> None:
-    if method not in get_args(Resize):
-        raise ValueError(
-            f"`method` is {method!r}, but must be one of {get_args(Resize)}."
-        )
-    if align_corners and method not in ("linear", "cubic"):
-        raise ValueError(
-            f"`align_corners` is True, but {method!r} has no corners to align: use "
-            "'linear' or 'cubic'."
-        )
-    if antialias and method not in _FILTERS:
-        raise ValueError(
-            f"`antialias` is True, but {method!r} has no weights to stretch: use one "
-            f"of {tuple(_FILTERS)}."
-        )
+def _reflect_into_range(position: Array, n: int, aligned: bool) -> Array:
+    """Reflects at the edges of the outer pixels, or at their centres if `aligned`."""
+    low, span = (0.0, n - 1.0) if aligned else (-0.5, float(n))
+    if span == 0:
+        return jnp.zeros_like(position)
+    distance = jnp.abs(position - low)
+    reflections = lax.stop_gradient(jnp.floor(distance / span))
+    rest = distance - reflections * span
+    return low + jnp.where(reflections % 2 == 0, rest, span - rest)
 
 
 def _check_sampling(x: Array, method: str, padding_mode: str) -> None:
-    for name, value, known in (
-        ("method", method, get_args(Interpolation)),
-        ("padding_mode", padding_mode, get_args(SamplePadding)),
-    ):
-        if value not in known:
-            raise ValueError(f"`{name}` is {value!r}, but must be one of {known}.")
+    check_option("method", method, get_args(Interpolation))
+    check_option("padding_mode", padding_mode, get_args(SamplePadding))
     if 0 in x.shape[1:-1]:
-        raise ValueError(f"`x` has shape {x.shape}, but 0 places cannot be read.")
+        raise ValueError(f"`x` has shape {x.shape}: an empty axis cannot be sampled.")

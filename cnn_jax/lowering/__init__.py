@@ -1,7 +1,7 @@
-"""How one convolution or pooling reaches the hardware.
+"""Implementations of convolution and pooling on the hardware.
 
-Here arrays have one batch axis, options are spelt out per axis, and nothing is checked:
-`cnn_jax.functional` is the door.
+Arrays have one batch axis, options are given per axis, and arguments are not checked:
+`cnn_jax.functional` checks them.
 """
 
 from cnn_jax.lowering.choose import METHODS as METHODS

@@ -1,8 +1,8 @@
-"""Which formulation computes a convolution: one table, read from the top.
+"""Choice of the implementation of a convolution by platform and shape.
 
-A method is a formulation of all three operations. On a CPU the first row that holds
-names one for each operation; anywhere else XLA's own is taken, which GPU and TPU
-libraries know by its form.
+A method implements all three operations: the convolution and its two gradients. On a
+CPU the first row of `ON_CPU` that applies and names a method for the operation decides.
+Other platforms use XLA's convolution, which GPU and TPU libraries recognize.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Run = Callable[..., jax.Array]
 
 
 class Method(NamedTuple):
-    """One formulation, and the convolutions it can do: of a geometry and channels."""
+    """One implementation, and whether it supports a geometry and input channels."""
 
     can: Callable[[Geometry, int], bool]
     conv: Run
@@ -28,9 +28,9 @@ class Method(NamedTuple):
 
 
 class Row(NamedTuple):
-    """For which convolutions, of a geometry and channels, which methods are quickest.
+    """The fastest method per operation, for the convolutions where `when` holds.
 
-    Where an operation has none, the table is read on.
+    An operation without a method here is decided by a later row.
     """
 
     when: Callable[[Geometry, int], bool]
@@ -55,7 +55,7 @@ def _transposed_kernel(forward: Run, x, y, *, geometry, precision=None):
 
 
 def _method(can, conv: Run, input_gradient=None, kernel_gradient=None) -> Method:
-    """A method; what is not written out is the transpose of its `conv`."""
+    """A method whose gradients are transposes of its `conv` unless given."""
     return Method(
         can,
         conv,
@@ -96,7 +96,7 @@ METHODS = {
 
 
 # The times are medians in ms of forward, x-gradient and kernel-gradient on two cores
-# (EPYC with AVX-512, JAX 0.10.2), with `compiler_options`: XLA's own → ours.
+# (EPYC with AVX-512, JAX 0.10.2), with `compiler_options`: XLA's → the row's method.
 ON_CPU = (
     # 64 × 32², 32 channels, 3 × 3: 55, 57, 15 → 1.1, 1.4, 4.6.
     Row(lambda g, c: 1 < g.groups == c, "depthwise", "depthwise", "depthwise"),
@@ -106,20 +106,20 @@ ON_CPU = (
     Row(
         lambda g, c: c == 1 and prod(g.window) <= 32, "toeplitz", "toeplitz", "toeplitz"
     ),
-    # 128 × 5², 16 → 120, 5 × 5, one place: 0.26, 2.7, 0.31 → 0.33, 0.4, 0.23.
-    Row(lambda g, c: dense.can(g) and prod(g.places) == 1, "dense", "dense", "dense"),
+    # 128 × 5², 16 → 120, 5 × 5, one output position: 0.26, 2.7, 0.31 → 0.33, 0.4, 0.23.
+    Row(lambda g, c: dense.can(g) and prod(g.out_size) == 1, "dense", "dense", "dense"),
     # 64 × 32², 32 → 64, 1 × 1: 7.8 → 4.1.
     Row(lambda g, c: dense.can(g), kernel_gradient="dense"),
     # 32 × 8000, 1 → 64, 80 taps, stride 4: 14, and 22 by phases.
     Row(lambda g, c: c == len(g.window) == 1 < g.stride[0], input_gradient="xla"),
     # 128 × 14², 6 → 16, 5 × 5: 3.3 → 0.9.
     Row(lambda g, c: c <= 6 and max(g.stride) == 1, input_gradient="toeplitz"),
-    # XLA exchanges a window that is larger than what it slides over with it, and then
-    # takes the slow way: 64 × 4², 64 → 64, 5 × 5, padded by 2: 15 → 2.1.
+    # XLA swaps the operands where the window is larger than the input, and then uses a
+    # slow path: 64 × 4², 64 → 64, 5 × 5, padded by 2: 15 → 2.1.
     Row(lambda g, c: prod(g.window) > prod(g.size), conv="toeplitz"),
-    Row(lambda g, c: prod(g.window) > prod(g.places), input_gradient="toeplitz"),
+    Row(lambda g, c: prod(g.window) > prod(g.out_size), input_gradient="toeplitz"),
     # 64 × 8², 64 → 64, 3 × 3, padded by 2: 53 → 6.0.
-    Row(lambda g, c: prod(g.places) > prod(g.size), kernel_gradient="toeplitz"),
+    Row(lambda g, c: prod(g.out_size) > prod(g.size), kernel_gradient="toeplitz"),
     # 16 × 16³, 16 → 32, 3 × 3 × 3: 55, 99, 59 → 13, 11, 22.
     Row(lambda g, c: volume.can(g), "volume", "volume", "volume"),
     # 64 × 32², 64 → 128, 3 × 3, stride 2, x-gradient: 40 → 16. In a loop, the
@@ -129,12 +129,12 @@ ON_CPU = (
 
 
 def can(geometry: Geometry, channels: int) -> list[str]:
-    """The methods that can do a convolution of `channels`."""
+    """The methods that support this geometry with `channels` input channels."""
     return [name for name, method in METHODS.items() if method.can(geometry, channels)]
 
 
 def choose(operation: str, platform: str, geometry: Geometry, channels: int) -> str:
-    """The method for one of `conv`, `input_gradient` and `kernel_gradient`."""
+    """The method for an operation: `conv`, `input_gradient` or `kernel_gradient`."""
     if platform != "cpu":
         return "xla"
     rows = (row for row in ON_CPU if row.when(geometry, channels))

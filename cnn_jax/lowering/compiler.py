@@ -1,12 +1,12 @@
-"""What XLA should be told for convolutional networks, without touching the process."""
+"""XLA compiler options for convolutional networks."""
 
 from functools import cache
 
 import jax
 
-# XLA on a CPU hands operations over to the YNNPACK library, whose convolutions of
-# float32 took 1.3 to 2.5 times as long as XLA's own (two cores with AVX-512, JAX 0.10
-# and 0.12); its matrix products and sums are kept. Said as what it may take over.
+# On a CPU, XLA passes operations to the YNNPACK library. Its float32 convolutions took
+# 1.3 to 2.5 times as long as XLA's own (two cores with AVX-512, JAX 0.10 and 0.12). Its
+# matrix products and sums are kept: the option lists the operations it may take.
 _ON_CPU = {
     "xla_cpu_experimental_ynn_fusion_type": (
         "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
@@ -15,16 +15,17 @@ _ON_CPU = {
 
 
 def compiler_options(backend: str | None = None) -> dict[str, str]:
-    """What to give `jax.jit(..., compiler_options=...)` around a convolutional network.
+    """Options for `jax.jit(..., compiler_options=...)` of convolutional networks.
 
-    Everything is right without, and on a CPU slower. Nothing global is changed.
+    Optional. Results agree; CPU code is slower without it. No global state changes.
 
     Args:
         backend: `"cpu"`, `"gpu"` or `"tpu"`; by default the one that JAX uses, which
             may also be a plugin such as `"METAL"`.
 
     Returns:
-        Options by name that this version of XLA knows; none but on a CPU.
+        The options that this version of XLA supports, by name; empty unless the
+        backend is a CPU.
 
     Raises:
         ValueError: If `backend` is given and unknown.
@@ -44,12 +45,14 @@ def compiler_options(backend: str | None = None) -> dict[str, str]:
         raise ValueError(f"`backend` is {backend!r}, but must be one of {known}.")
     if backend != "cpu":
         return {}
-    return {name: value for name, value in _ON_CPU.items() if _known(name, value)}
+    return {
+        name: value for name, value in _ON_CPU.items() if _is_supported(name, value)
+    }
 
 
 @cache
-def _known(name: str, value: str) -> bool:
-    """Whether this version of XLA has an option: an experimental one may go again."""
+def _is_supported(name: str, value: str) -> bool:
+    """Whether this version of XLA has an option; experimental ones may be removed."""
     try:
         jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
     except jax.errors.JaxRuntimeError:

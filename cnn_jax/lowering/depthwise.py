@@ -1,10 +1,11 @@
 """Depthwise convolution as shifts, products and sums.
 
-XLA's own on a CPU computes the kernel's gradient for every pair of channels, and then
-picks those of a channel with itself.
+On a CPU, XLA computes the kernel gradient of a depthwise convolution for every pair of
+channels and then selects the diagonal.
 
-What many taps read is padded first, once. XLA merges what lies before into each reader,
-so that a ReLU would be computed anew for every tap; a pad, it writes out.
+Arrays that several taps read are padded once before. XLA fuses elementwise operations
+into each of their readers, so a preceding ReLU would be computed once per tap; the
+result of a pad is written to memory.
 """
 
 import itertools
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnn_jax.lowering.geometry import Geometry
-from cnn_jax.lowering.phases import Phase, interleave, phases, wanted
+from cnn_jax.lowering.phases import Phase, interleave, phase_sizes, phases
 from cnn_jax.lowering.sums import sum_in_parts
 
 
@@ -33,9 +34,9 @@ def conv(
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
     """The convolution of `[batch, *spatial, in]` with `[*window, 1, out]`."""
-    x = _padded_x(_repeated(x, kernel.shape[-1]), geometry)
+    x = _padded_x(_repeat_channels(x, kernel.shape[-1]), geometry)
     parts = [
-        _weighed(_seen_by(tap, x, geometry, geometry.places), kernel[tap])
+        _scale_channels(_tap_slice(tap, x, geometry, geometry.out_size), kernel[tap])
         for tap in _taps(geometry)
     ]
     return reduce(jnp.add, parts)
@@ -48,9 +49,9 @@ def input_gradient(
     geometry: Geometry,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """The x-gradient at `[batch, *places, out]`, phase by phase."""
+    """The input gradient of `[batch, *out_size, out]`, phase by phase."""
     y, near = _padded_y(y, geometry)
-    sizes = wanted(geometry)
+    sizes = phase_sizes(geometry)
     parts = [_one_phase(y, kernel, phase, near, sizes) for phase in phases(geometry)]
     out = interleave(jnp.stack(parts, axis=-2), geometry)
     many = kernel.shape[-1] // geometry.groups
@@ -64,42 +65,47 @@ def kernel_gradient(
     geometry: Geometry,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """The kernel-gradient: of every tap, the products of what meets there, added up."""
-    # One place more along the first axis, of zeros: where only `x` and `y` themselves
-    # are read, XLA leaves the pad out.
-    more = (geometry.places[0] + 1, *geometry.places[1:])
-    x = _padded_x(_repeated(x, y.shape[-1]), geometry)
+    """The kernel gradient: for every tap, the sum of products over all positions."""
+    # One more position of zeros along the first axis: XLA would remove a pad of which
+    # only the original array is read.
+    extended = (geometry.out_size[0] + 1, *geometry.out_size[1:])
+    x = _padded_x(_repeat_channels(x, y.shape[-1]), geometry)
     y, near = _padded_y(y, geometry)
-    y = _block(y, near, more)
+    y = _block(y, near, extended)
     sums = [
-        sum_in_parts(_seen_by(tap, x, geometry, more), y) for tap in _taps(geometry)
+        sum_in_parts(_tap_slice(tap, x, geometry, extended), y)
+        for tap in _taps(geometry)
     ]
     return jnp.stack(sums).reshape(*geometry.window, 1, y.shape[-1])
 
 
-def _repeated(x: jax.Array, features: int) -> jax.Array:
-    """Every channel as often as there are kernels for it."""
+def _repeat_channels(x: jax.Array, features: int) -> jax.Array:
+    """Every channel repeated once per kernel of that channel."""
     many = features // x.shape[-1]
     return x if many == 1 else jnp.repeat(x, many, axis=-1)
 
 
 def _padded_x(x: jax.Array, geometry: Geometry) -> jax.Array:
-    """`x` with its pads, and at least as far as one place more on the first axis."""
+    """`x` with its padding, and with one more output position on the first axis."""
     (low, high), *rest = geometry.pads
-    reach = geometry.stride[0] * geometry.places[0] + 1
+    reach = geometry.stride[0] * geometry.out_size[0] + 1
     reach += geometry.dilation[0] * (geometry.window[0] - 1)
     return _pad(x, [(low, max(high, reach - geometry.size[0] - low)), *rest])
 
 
 def _padded_y(y: jax.Array, geometry: Geometry) -> tuple[jax.Array, list[int]]:
-    """`y` as far as any phase reads it, and how many zeros stand before it."""
-    every, sizes, axes = phases(geometry), wanted(geometry), range(len(geometry.size))
+    """`y` with the padding that the phases read, and the zeros before each axis."""
+    every, sizes, axes = (
+        phases(geometry),
+        phase_sizes(geometry),
+        range(len(geometry.size)),
+    )
     near = [max(0, *(-phase[i].near for phase in every)) for i in axes]
     last = [
-        max(p[i].near + p[i].spread * max(p[i].count - 1, 0) for p in every)
+        max(p[i].near + p[i].spacing * max(p[i].count - 1, 0) for p in every)
         for i in axes
     ]
-    far = [max(1, last[i] + sizes[i] - geometry.places[i]) for i in axes]
+    far = [max(1, last[i] + sizes[i] - geometry.out_size[i]) for i in axes]
     return _pad(y, zip(near, far, strict=True)), near
 
 
@@ -112,11 +118,11 @@ def _taps(geometry: Geometry) -> list[tuple[int, ...]]:
     return list(itertools.product(*map(range, geometry.window)))
 
 
-def _seen_by(
-    tap: tuple[int, ...], x: jax.Array, geometry: Geometry, places: tuple[int, ...]
+def _tap_slice(
+    tap: tuple[int, ...], x: jax.Array, geometry: Geometry, size: tuple[int, ...]
 ) -> jax.Array:
-    """What one tap reads of the padded `x`, at so many places."""
-    for axis, (u, n) in enumerate(zip(tap, places, strict=True)):
+    """The values of the padded `x` under one tap, for an output of `size`."""
+    for axis, (u, n) in enumerate(zip(tap, size, strict=True)):
         start, stride = u * geometry.dilation[axis], geometry.stride[axis]
         stop = start + stride * (n - 1) + 1
         x = lax.slice_in_dim(x, start, stop, stride, axis=axis + 1)
@@ -124,13 +130,13 @@ def _seen_by(
 
 
 def _block(x: jax.Array, start: Sequence[int], size: Sequence[int]) -> jax.Array:
-    """So many places of `x` along each axis."""
+    """A block of `size` along each spatial axis."""
     for axis, (first, n) in enumerate(zip(start, size, strict=True)):
         x = lax.slice_in_dim(x, first, first + n, axis=axis + 1)
     return x
 
 
-def _weighed(x: jax.Array, weights: jax.Array) -> jax.Array:
+def _scale_channels(x: jax.Array, weights: jax.Array) -> jax.Array:
     return x * jnp.broadcast_to(weights, x.shape)
 
 
@@ -141,15 +147,15 @@ def _one_phase(
     near: list[int],
     sizes: tuple[int, ...],
 ) -> jax.Array:
-    """The places s·j + r along every axis, for every j: `[batch, *j, out]`."""
+    """The gradient at positions s·j + r, for all j: `[batch, *j, out]`."""
     total = jnp.zeros((y.shape[0], *sizes, y.shape[-1]), y.dtype)
     ranges = [range(part.count) for part in phase]
     for steps in itertools.product(*ranges):
         tap = tuple(part.taps[i] for part, i in zip(phase, steps, strict=True))
         start = [
-            before + part.near + part.spread * i
+            before + part.near + part.spacing * i
             for before, part, i in zip(near, phase, steps, strict=True)
         ]
-        seen = _block(y, start, sizes)
-        total = total + _weighed(seen, kernel[tap])
+        block = _block(y, start, sizes)
+        total = total + _scale_channels(block, kernel[tap])
     return total

@@ -1,12 +1,12 @@
-"""Convolution by XLA's own operation, also for both gradients.
+"""Convolution by XLA's operation, with both gradients in the form that is fast.
 
-On a CPU, XLA is quick where a convolution reads `[batch, *spatial, in]` at every place,
-and slow at what JAX makes of a gradient: zeros stuffed between the values of a strided
-one, and an order of axes that is put right outside of loops alone. So both gradients
-are written as convolutions of the quick form.
+On a CPU, XLA is fast for an undilated input of layout `[batch, *spatial, in]`, and slow
+for the gradients that JAX writes: these insert zeros between the values of a strided
+gradient, and use an order of axes that XLA corrects only outside of loops. Here both
+gradients are convolutions of the fast form.
 
-The input gradient is computed phase by phase, or, where the phases are nearly of one
-size, by one convolution that has them as channels.
+The input gradient is computed phase by phase, or by one convolution with the phases as
+channels where the phases have nearly the same size.
 """
 
 import math
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnn_jax.lowering.geometry import Geometry
-from cnn_jax.lowering.phases import Phase, interleave, phases, wanted
+from cnn_jax.lowering.phases import Phase, interleave, phase_sizes, phases
 from cnn_jax.lowering.xla import conv as conv
 
 
@@ -27,7 +27,7 @@ def input_gradient(
     geometry: Geometry,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """The x-gradient at `[batch, *places, out]`, without zeros between the places."""
+    """The input gradient of `[batch, *out_size, out]`, without inserted zeros."""
     if _even(geometry):
         return _as_channels(y, kernel, geometry, precision)
     parts = [
@@ -43,13 +43,13 @@ def kernel_gradient(
     geometry: Geometry,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """The kernel-gradient: `y` slides over `x`, batch and channels swapped."""
+    """The kernel gradient: `x` convolved with `y`, batch and channels swapped."""
     axes = range(len(geometry.window))
     pads = [
         (
             geometry.pads[i][0],
             geometry.dilation[i] * (geometry.window[i] - 1)
-            + geometry.stride[i] * (geometry.places[i] - 1)
+            + geometry.stride[i] * (geometry.out_size[i] - 1)
             + 1
             - geometry.size[i]
             - geometry.pads[i][0],
@@ -57,9 +57,9 @@ def kernel_gradient(
         for i in axes
     ]
     x = jnp.moveaxis(jnp.moveaxis(x, -1, 0), 1, -1)  # [in, *spatial, batch]
-    y = jnp.moveaxis(y, 0, -2)  # [*places, batch, out]
+    y = jnp.moveaxis(y, 0, -2)  # [*out_size, batch, out]
     swapped = geometry._replace(
-        window=geometry.places,
+        window=geometry.out_size,
         stride=geometry.dilation,
         dilation=geometry.stride,
         pads=tuple(pads),
@@ -75,42 +75,44 @@ def _one_phase(
     geometry: Geometry,
     precision: lax.PrecisionLike,
 ) -> jax.Array:
-    """The places s·j + r along every axis, for every j: `[batch, *j, in]`."""
-    sizes, pads = wanted(geometry), []
+    """The gradient at positions s·j + r of every axis, for all j: `[batch, *j, in]`."""
+    sizes, pads = phase_sizes(geometry), []
     if not all(part.count for part in phase):
         return jnp.zeros((y.shape[0], *sizes, kernel.shape[-2]), y.dtype)
     for axis, part in enumerate(phase):
         first, last = part.taps[-1], part.taps[0]
         kernel = lax.slice_in_dim(kernel, first, last + 1, part.step, axis=axis)
-        reach = sizes[axis] + part.near + part.spread * (part.count - 1)
-        pads.append((-part.near, reach - geometry.places[axis]))
+        reach = sizes[axis] + part.near + part.spacing * (part.count - 1)
+        pads.append((-part.near, reach - geometry.out_size[axis]))
     kernel = jnp.flip(kernel, range(len(phase))).swapaxes(-1, -2)
     at_stride_1 = geometry._replace(
         window=kernel.shape[:-2],
         stride=(1,) * len(phase),
         pads=tuple(pads),
-        dilation=tuple(part.spread for part in phase),
+        dilation=tuple(part.spacing for part in phase),
     )
     return conv(y, kernel, geometry=at_stride_1, precision=precision)
 
 
 def _even(geometry: Geometry) -> bool:
-    """Whether filling all phases up to the largest costs little more than their taps.
+    """Whether padding all phases to the largest one adds few taps.
 
-    3 → 64 channels under 7 × 7 at stride 2 took 16 ms so, and 47 ms phase by phase; 64
-    → 128 under 3 × 3, where it is 16 taps for 9, took 23 ms, and 16 ms phase by phase.
+    3 → 64 channels, 7 × 7, stride 2: 16 ms with the phases as channels, 47 ms phase by
+    phase. 64 → 128 channels, 3 × 3, which needs 16 taps instead of 9: 23 and 16 ms.
     """
     if max(geometry.stride) == 1 or max(geometry.dilation) > 1:
         return False
     filled = math.prod(
         stride * (far - near + 1)
-        for stride, (near, far) in zip(geometry.stride, _met(geometry), strict=True)
+        for stride, (near, far) in zip(
+            geometry.stride, _tap_range(geometry), strict=True
+        )
     )
     return filled <= 1.4 * math.prod(geometry.window)
 
 
-def _met(geometry: Geometry) -> list[tuple[int, int]]:
-    """From which to which m, place j + m of `y` meets x[s·j + r] through some tap."""
+def _tap_range(geometry: Geometry) -> list[tuple[int, int]]:
+    """The first and last m for which y[j + m] reaches x[s·j + r] through some tap."""
     return [
         (-((window - 1 - low) // stride), (stride - 1 + low) // stride)
         for window, stride, (low, _) in zip(
@@ -122,24 +124,24 @@ def _met(geometry: Geometry) -> list[tuple[int, int]]:
 def _as_channels(
     y: jax.Array, kernel: jax.Array, geometry: Geometry, precision: lax.PrecisionLike
 ) -> jax.Array:
-    """All phases by one convolution whose channels are `[*r, in]`: tap r + p − s·m."""
+    """All phases in one convolution with channels `[*r, in]` and taps r + p − s·m."""
     shape, pads, taps = [], [], []
-    sizes, met = wanted(geometry), _met(geometry)
-    for i, (near, far) in enumerate(met):
+    sizes, tap_range = phase_sizes(geometry), _tap_range(geometry)
+    for i, (near, far) in enumerate(tap_range):
         stride, low = geometry.stride[i], geometry.pads[i][0]
         before, after = stride * far - low, low + stride * (1 - near)
         taps.append((before, after - geometry.window[i], 0))
         shape += [far - near + 1, stride]
-        pads.append((-near, sizes[i] + far - geometry.places[i]))
+        pads.append((-near, sizes[i] + far - geometry.out_size[i]))
     zero = jnp.zeros((), kernel.dtype)
     kernel = lax.pad(kernel, zero, [*taps, (0, 0, 0), (0, 0, 0)])
     kernel = kernel.reshape(*shape, *kernel.shape[-2:])
-    places, rest = range(0, len(shape), 2), range(1, len(shape), 2)
-    kernel = jnp.flip(kernel, places)
-    kernel = kernel.transpose(*places, len(shape) + 1, *rest, len(shape))
-    kernel = lax.collapse(kernel, len(met) + 1)
+    window, phase = range(0, len(shape), 2), range(1, len(shape), 2)
+    kernel = jnp.flip(kernel, window)
+    kernel = kernel.transpose(*window, len(shape) + 1, *phase, len(shape))
+    kernel = lax.collapse(kernel, len(tap_range) + 1)
     at_stride_1 = geometry._replace(
-        window=kernel.shape[:-2], stride=(1,) * len(met), pads=tuple(pads)
+        window=kernel.shape[:-2], stride=(1,) * len(tap_range), pads=tuple(pads)
     )
     out = conv(y, kernel, geometry=at_stride_1, precision=precision)
     each = out.shape[-1] // math.prod(geometry.stride)

@@ -1,4 +1,4 @@
-"""Where the windows of one convolution or pooling lie, and how wide its sums are."""
+"""Static geometry of the windows of a convolution or pooling, and dtype of sums."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,10 @@ import jax.numpy as jnp
 
 
 class Geometry(NamedTuple):
-    """Everything static about the windows, one entry per spatial axis.
+    """Static geometry of the windows, one entry per spatial axis.
 
-    `pads` are the places added before and after each axis; `groups` is 1 for a pooling.
+    `pads` are the padding elements before and after each axis; `groups` is 1 for a
+    pooling.
     """
 
     size: tuple[int, ...]
@@ -20,8 +21,8 @@ class Geometry(NamedTuple):
     groups: int = 1
 
     @property
-    def places(self) -> tuple[int, ...]:
-        """How many windows fit: ⌊(n + pads − d·(k − 1) − 1) / s⌋ + 1 along an axis."""
+    def out_size(self) -> tuple[int, ...]:
+        """Spatial size of the output: ⌊(n + pads − d·(k − 1) − 1) / s⌋ + 1 per axis."""
         return tuple(
             (n + sum(self.pads[i]) - self.dilation[i] * (self.window[i] - 1) - 1)
             // self.stride[i]
@@ -31,5 +32,5 @@ class Geometry(NamedTuple):
 
 
 def promote_to_float32(x: jax.Array) -> jax.Array:
-    """`x` in float32 or wider, in which sums, and those of gradients, are taken."""
+    """`x` in float32, or unchanged if wider; sums and their gradients use this."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,4 +1,4 @@
-"""Convolution in groups: group after group, each a convolution of its own."""
+"""Grouped convolution as one separate convolution per group."""
 
 from collections.abc import Callable
 
@@ -16,26 +16,26 @@ def can(geometry: Geometry) -> bool:
 
 def conv(x: jax.Array, kernel: jax.Array, *, geometry: Geometry, precision=None):
     """The convolution of `[batch, *spatial, in]` with `[*window, in / groups, out]`."""
-    return _each(_of(geometry).conv, x, kernel, geometry, precision)
+    return _per_group(_method(geometry).conv, x, kernel, geometry, precision)
 
 
 def input_gradient(
     y: jax.Array, kernel: jax.Array, *, geometry: Geometry, precision=None
 ):
-    """The x-gradient at `[batch, *places, out]`."""
-    return _each(_of(geometry).input_gradient, y, kernel, geometry, precision)
+    """The input gradient of `[batch, *out_size, out]`."""
+    return _per_group(_method(geometry).input_gradient, y, kernel, geometry, precision)
 
 
 def kernel_gradient(x: jax.Array, y: jax.Array, *, geometry: Geometry, precision=None):
-    """The kernel-gradient at `x` and `y`."""
-    return _each(_of(geometry).kernel_gradient, x, y, geometry, precision)
+    """The kernel gradient of `x` and `y`."""
+    return _per_group(_method(geometry).kernel_gradient, x, y, geometry, precision)
 
 
-def _of(geometry: Geometry):
+def _method(geometry: Geometry):
     return volume if volume.can(geometry._replace(groups=1)) else direct
 
 
-def _each(run: Callable, a, b, geometry: Geometry, precision) -> jax.Array:
+def _per_group(run: Callable, a, b, geometry: Geometry, precision) -> jax.Array:
     pairs = (jnp.split(array, geometry.groups, axis=-1) for array in (a, b))
     one = geometry._replace(groups=1)
     parts = [

@@ -1,7 +1,7 @@
-"""The input gradient of a strided convolution, without zeros between the values.
+"""Phases of a strided convolution: its input gradient without inserted zeros.
 
-With stride s, `x[s·j + r]` meets only those taps u for which s divides r + p − d·u.
-Every phase r is a convolution of its own at stride 1, and the phases interleave.
+With stride s, `x[s·j + r]` contributes only through taps u for which s divides
+r + p − d·u. Every phase r is a convolution at stride 1, and the phases interleave.
 """
 
 import itertools
@@ -16,17 +16,17 @@ from cnn_jax.lowering.geometry import Geometry
 
 
 class Phase(NamedTuple):
-    """What the places s·j + r of one axis are made from.
+    """The taps that contribute to positions s·j + r of one axis.
 
-    Taps `first`, `first + step`, … (`count` of them) meet `y` at j + `near` and after,
-    `spread` apart, from the last tap to the first.
+    These are `first`, `first + step`, … (`count` of them). From the last tap to the
+    first, they read `y` from j + `near` on, `spacing` apart.
     """
 
     first: int
     step: int
     count: int
     near: int
-    spread: int
+    spacing: int
 
     @property
     def taps(self) -> range:
@@ -43,20 +43,20 @@ def phases(geometry: Geometry) -> list[tuple[Phase, ...]]:
     return list(itertools.product(*per_axis))
 
 
-def wanted(geometry: Geometry) -> tuple[int, ...]:
-    """How many j there are at most: ⌈n / s⌉ along an axis."""
+def phase_sizes(geometry: Geometry) -> tuple[int, ...]:
+    """The size of the largest phase: ⌈n / s⌉ along an axis."""
     pairs = zip(geometry.size, geometry.stride, strict=True)
     return tuple(-(-n // s) for n, s in pairs)
 
 
 def interleave(parts: jax.Array, geometry: Geometry) -> jax.Array:
-    """Puts `[batch, *j, phases, channels]` where it belongs: at places s·j + r."""
-    batch, *places, _, channels = parts.shape
-    axes = range(len(places))
-    parts = parts.reshape(batch, *places, *geometry.stride, channels)
+    """Moves `[batch, *j, phases, channels]` to positions s·j + r."""
+    batch, *size, _, channels = parts.shape
+    axes = range(len(size))
+    parts = parts.reshape(batch, *size, *geometry.stride, channels)
     pairs = [axis for i in axes for axis in (1 + i, 1 + len(axes) + i)]
     parts = parts.transpose(0, *pairs, parts.ndim - 1)
-    whole = np.multiply(places, geometry.stride)
+    whole = np.multiply(size, geometry.stride)
     out = parts.reshape(batch, *whole, channels)
     return lax.slice(out, [0] * out.ndim, (batch, *geometry.size, channels))
 

@@ -1,14 +1,14 @@
-"""Convolution as one matrix product: every tile of a row against a Toeplitz matrix.
+"""Convolution as one matrix product of tiles of a row with a Toeplitz matrix.
 
-A tile of t places along the last spatial axis reads t + k − 1 neighbours (at stride and
-dilation 1), in each of the rows under the window. One matrix holds the kernel once per
-place, each copy a step further on:
+A tile of t output positions along the last spatial axis reads t + k − 1 inputs (at
+stride and dilation 1) in each of the rows under the window. The matrix contains the
+kernel once per output position, shifted by one each time:
 
-    T[u + p, p] = kernel[u]    for taps u < k and places p < t
+    T[u + p, p] = kernel[u]    for taps u < k and positions p < t
 
-It multiplies more zeros than the direct sum, but moves and copies less, which wins
-where there are few channels, and where XLA takes a slow way. With t = 1 there are no
-zeros, and a tile is a patch: im2col.
+It multiplies zeros that the direct sum does not have, but copies less, which is faster
+with few channels and where XLA uses a slow path. With t = 1 there are no zeros, and a
+tile is a patch: im2col.
 """
 
 import itertools
@@ -31,16 +31,18 @@ def conv(
 ) -> jax.Array:
     """The convolution of `[batch, *spatial, in]` with `[*window, in, out]`."""
     *window, group_channels, out_channels = kernel.shape
-    groups, places = geometry.groups, geometry.places
-    tile = _tile(places[-1], group_channels)
+    groups, out_size = geometry.groups, geometry.out_size
+    tile = _tile(out_size[-1], group_channels)
     starts = _starts(tile, geometry)
     columns = _tiles(x, starts.shape[1], tile, geometry)
     taps = kernel.reshape(
         -1, window[-1], group_channels, groups, out_channels // groups
     )
-    matrix = jnp.einsum("ulp,rucgo->grlcpo", starts.astype(kernel.dtype), taps)
+    matrix = jnp.einsum(
+        "ulp,rucgo->grlcpo", starts.astype(kernel.dtype), taps, precision=precision
+    )
 
-    # Plain matrices [groups, many, few]: products of more axes are slower.
+    # Matrices [groups, many, few]: products with more axes are slower.
     many, few = math.prod(columns.shape[:-1]), math.prod(matrix.shape[1:4])
     columns = columns.reshape(many, few // group_channels, groups, group_channels)
     columns = jnp.moveaxis(columns, 2, 0).reshape(groups, many, few)
@@ -49,19 +51,19 @@ def conv(
     out = out.reshape(groups, many * tile, out_channels // groups)
     out = jnp.moveaxis(out, 0, 1)
 
-    tiles = math.ceil(places[-1] / tile)
-    out = out.reshape(x.shape[0], *places[:-1], tiles * tile, out_channels)
-    return lax.slice_in_dim(out, 0, places[-1], axis=len(window))
+    tiles = math.ceil(out_size[-1] / tile)
+    out = out.reshape(x.shape[0], *out_size[:-1], tiles * tile, out_channels)
+    return lax.slice_in_dim(out, 0, out_size[-1], axis=len(window))
 
 
-def _tile(places: int, channels: int) -> int:
-    """Places per tile: eight at most while channels are few, and equal tiles."""
-    most = 8 if channels <= 16 else 2
-    return math.ceil(places / math.ceil(places / most))
+def _tile(size: int, channels: int) -> int:
+    """Output positions per tile: at most 8 with few channels, else 2; tiles equal."""
+    maximum = 8 if channels <= 16 else 2
+    return math.ceil(size / math.ceil(size / maximum))
 
 
 def _starts(tile: int, geometry: Geometry) -> np.ndarray:
-    """Whether tap u reads neighbour l for place p of a tile: `[u, l, p]`."""
+    """Whether tap u reads input l for output position p of a tile: `[u, l, p]`."""
     stride, dilation = geometry.stride[-1], geometry.dilation[-1]
     u, p = np.arange(geometry.window[-1])[:, None, None], np.arange(tile)
     last = dilation * (geometry.window[-1] - 1) + stride * (tile - 1)
@@ -71,13 +73,13 @@ def _starts(tile: int, geometry: Geometry) -> np.ndarray:
 def _tiles(x: jax.Array, reach: int, tile: int, geometry: Geometry) -> jax.Array:
     """`[batch, *rows, tiles, rows of the window · reach · channels]`."""
     axis, step = len(geometry.window), tile * geometry.stride[-1]
-    tiles = math.ceil(geometry.places[-1] / tile)
+    tiles = math.ceil(geometry.out_size[-1] / tile)
     near = geometry.pads[-1][0]
     far = (tiles - 1) * step + reach - geometry.size[-1] - near
     pads = [(0, 0), *geometry.pads[:-1], (near, far), (0, 0)]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(low, high, 0) for low, high in pads])
     taps = itertools.product(*map(range, geometry.window[:-1]))
-    rows = [_rows_seen_by(x, tap, geometry) for tap in taps]
+    rows = [_window_row(x, tap, geometry) for tap in taps]
     columns = []
     for start in range(0, tiles * step, step):
         parts = [lax.slice_in_dim(row, start, start + reach, axis=axis) for row in rows]
@@ -86,10 +88,10 @@ def _tiles(x: jax.Array, reach: int, tile: int, geometry: Geometry) -> jax.Array
     return jnp.stack(columns, axis=axis)
 
 
-def _rows_seen_by(x: jax.Array, tap: tuple[int, ...], geometry: Geometry) -> jax.Array:
-    """The rows of the padded `x` under one row of the window, at every place."""
+def _window_row(x: jax.Array, tap: tuple[int, ...], geometry: Geometry) -> jax.Array:
+    """The rows of the padded `x` under one row of the window, for every output row."""
     for axis, u in enumerate(tap):
         start = u * geometry.dilation[axis]
-        stop = start + geometry.stride[axis] * (geometry.places[axis] - 1) + 1
+        stop = start + geometry.stride[axis] * (geometry.out_size[axis] - 1) + 1
         x = lax.slice_in_dim(x, start, stop, geometry.stride[axis], axis=axis + 1)
     return x

@@ -1,7 +1,7 @@
-"""Convolution of volumes as one of pictures, for which XLA is quicker on a CPU.
+"""3D convolution as a 2D convolution, for which XLA is faster on a CPU.
 
-The slices of a volume that one window sees become channels of one picture, and the
-first axis of places a part of the batch.
+The slices of a volume under one window become channels of one image, and the first
+output axis becomes part of the batch axis.
 """
 
 import jax
@@ -26,9 +26,11 @@ def conv(
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
     """The convolution of `[batch, D, H, W, in]` with `[d, h, w, in, out]`."""
-    pictures, kernels = _pictures(x, geometry), _kernels(kernel)
-    out = direct.conv(pictures, kernels, geometry=_flat(geometry), precision=precision)
-    return out.reshape(x.shape[0], *geometry.places, kernel.shape[-1])
+    images, kernels = _as_images(x, geometry), _as_image_kernel(kernel)
+    out = direct.conv(
+        images, kernels, geometry=_image_geometry(geometry), precision=precision
+    )
+    return out.reshape(x.shape[0], *geometry.out_size, kernel.shape[-1])
 
 
 def input_gradient(
@@ -38,16 +40,16 @@ def input_gradient(
     geometry: Geometry,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """The x-gradient at `[batch, *places, out]`."""
+    """The input gradient of `[batch, *out_size, out]`."""
     out = direct.input_gradient(
         lax.collapse(y, 0, 2),
-        _kernels(kernel),
-        geometry=_flat(geometry),
+        _as_image_kernel(kernel),
+        geometry=_image_geometry(geometry),
         precision=precision,
     )
     shape = (y.shape[0], *geometry.size, kernel.shape[-2])
     x = jax.ShapeDtypeStruct(shape, out.dtype)
-    return jax.linear_transpose(lambda x: _pictures(x, geometry), x)(out)[0]
+    return jax.linear_transpose(lambda x: _as_images(x, geometry), x)(out)[0]
 
 
 def kernel_gradient(
@@ -57,28 +59,28 @@ def kernel_gradient(
     geometry: Geometry,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """The kernel-gradient at `x` and `y`."""
+    """The kernel gradient of `x` and `y`."""
     out = direct.kernel_gradient(
-        _pictures(x, geometry),
+        _as_images(x, geometry),
         lax.collapse(y, 0, 2),
-        geometry=_flat(geometry),
+        geometry=_image_geometry(geometry),
         precision=precision,
     )
     out = out.reshape(*geometry.window[1:], -1, x.shape[-1], y.shape[-1])
     return jnp.moveaxis(out, 2, 0)
 
 
-def _pictures(x: jax.Array, geometry: Geometry) -> jax.Array:
-    """`[batch · places, H, W, d · in]`: what each window sees along the first axis."""
-    return lax.collapse(jnp.concatenate(taps(x, geometry, 0, empty=0), axis=-1), 0, 2)
+def _as_images(x: jax.Array, geometry: Geometry) -> jax.Array:
+    """The slices under each window of the first axis: `[batch · D, H, W, d · in]`."""
+    return lax.collapse(jnp.concatenate(taps(x, geometry, 0, fill=0), axis=-1), 0, 2)
 
 
-def _kernels(kernel: jax.Array) -> jax.Array:
+def _as_image_kernel(kernel: jax.Array) -> jax.Array:
     """`[h, w, d · in, out]`."""
     return lax.collapse(jnp.moveaxis(kernel, 0, 2), 2, 4)
 
 
-def _flat(geometry: Geometry) -> Geometry:
+def _image_geometry(geometry: Geometry) -> Geometry:
     return Geometry(
         geometry.size[1:],
         geometry.window[1:],

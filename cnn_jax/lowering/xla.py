@@ -1,4 +1,4 @@
-"""Convolution by XLA's own operation, its gradients as JAX writes them."""
+"""Convolution by XLA's operation, with the gradients that JAX derives."""
 
 import jax
 from jax import lax
@@ -14,14 +14,14 @@ def conv(
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
     """The convolution of `[batch, *spatial, in]` with `[*window, in, out]`."""
-    places = "DHW"[-len(geometry.window) :]
+    spatial = "DHW"[-len(geometry.window) :]
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=geometry.stride,
         padding=geometry.pads,
         rhs_dilation=geometry.dilation,
-        dimension_numbers=(f"N{places}C", f"{places}IO", f"N{places}C"),
+        dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
         feature_group_count=geometry.groups,
         precision=precision,
     )

@@ -1,12 +1,12 @@
-"""MobileNet: a window for each map by itself, then a mix of maps."""
+"""MobileNet: depthwise convolutions, each followed by a pointwise one."""
 
 from flax import nnx
 
-import cnn_jax.functional as F
 from cnn_jax import nn
+from cnn_jax.models import _blocks
 from cnn_jax.nn.init import he_normal_out, small_normal
 
-# Table 1: maps and stride of each of the thirteen pairs.
+# Table 1: channels and stride of each of the thirteen pairs.
 PAIRS = (
     (64, 1),
     (128, 2),
@@ -23,24 +23,32 @@ PAIRS = (
 def mobilenet_v1(
     *, width: float = 1.0, channels: int = 3, classes: int = 1000, rngs: nnx.Rngs
 ) -> nn.Chain:
-    """A stem, thirteen pairs of a depthwise and a pointwise convolution, logits.
+    """MobileNet v1: thirteen pairs of a depthwise and a pointwise convolution.
 
-    What it changed: a 3 × 3 convolution in two parts, one window per map and then 1 × 1
-    over maps, takes an eighth to a ninth of the multiply-adds (section 3.1) for a point
-    of accuracy (table 4). Kernels are drawn normal with He et al.'s variance, backward,
-    as torchvision does in its second version; the paper does not say how.
+    | Stage | Contents |
+    |---|---|
+    | `conv0`, `norm0`, `relu0` | 3 × 3 convolution, 32 channels, stride 2 |
+    | `pair1` to `pair13` | 3 × 3 depthwise, 1 × 1 convolution; 64 to 1024 channels |
+    | `mean` | global average pooling |
+    | `classifier` | dense layer |
+
+    New at the time: a 3 × 3 convolution in two parts, one kernel per channel and then
+    1 × 1 over all channels, takes an eighth to a ninth of the multiply-adds (section
+    3.1) and loses one point of accuracy (table 4). Kernels are drawn from a normal
+    distribution with He et al.'s variance, backward, as torchvision does in its second
+    version; the paper does not state it.
 
     Args:
-        width: By how much every number of maps is multiplied (section 3.3).
-        channels: Of the pictures.
-        classes: How many categories there are to vote for.
-        rngs: Its stream `params` gives the keys.
+        width: Multiplier of every number of channels (section 3.3).
+        channels: Number of channels of the images.
+        classes: Number of classes.
+        rngs: Its stream `params` provides the keys.
 
     Returns:
         A Chain from `(*batch, height, width, channels)` to `(*batch, classes)` logits.
 
     Raises:
-        ValueError: If `width` leaves no map.
+        ValueError: If `width` leaves no channel.
 
     Example:
         >>> shapes = nnx.eval_shape(lambda: mobilenet_v1(rngs=nnx.Rngs(0)))
@@ -51,49 +59,32 @@ def mobilenet_v1(
         Howard et al., "MobileNets: Efficient convolutional neural networks for mobile
         vision applications", 2017, arXiv:1704.04861, table 1.
     """
-    if int(32 * width) < 1:
-        raise ValueError(f"`width` is {width}, but must leave a map of 32: ≥ 1/32.")
-    maps = int(32 * width)
-    stages: dict[str, nn.Stage] = {
-        "conv0": _conv(channels, maps, 3, rngs, stride=2),
-        "norm0": nn.BatchNorm(maps),
-        "relu0": F.relu,
-    }
-    for i, (features, stride) in enumerate(PAIRS, 1):
-        out = int(features * width)
-        stages[f"pair{i}"] = nn.Chain(
-            {
-                "depthwise": _conv(maps, maps, 3, rngs, stride=stride, groups=maps),
-                "norm1": nn.BatchNorm(maps),
-                "relu1": F.relu,
-                "pointwise": _conv(maps, out, 1, rngs),
-                "norm2": nn.BatchNorm(out),
-                "relu2": F.relu,
-            }
+    inputs = int(32 * width)
+    if inputs < 1:
+        raise ValueError(
+            f"`width` is {width}, but must leave at least 1 of 32 channels: give 1/32 "
+            "or more."
         )
-        maps = out
+    options = {"init": he_normal_out, "rngs": rngs}
+    stages = _blocks.conv_norm_relu(channels, inputs, 3, 0, stride=2, **options)
+    for i, (pair_channels, stride) in enumerate(PAIRS, 1):
+        outputs = int(pair_channels * width)
+        stages[f"pair{i}"] = _pair(inputs, outputs, stride, **options)
+        inputs = outputs
     stages["mean"] = nn.GlobalAvgPool()
-    stages["classifier"] = nn.Dense(maps, classes, kernel_init=small_normal, rngs=rngs)
+    stages["classifier"] = nn.Dense(
+        inputs, classes, kernel_init=small_normal, rngs=rngs
+    )
     return nn.Chain(stages)
 
 
-def _conv(
-    inputs: int,
-    features: int,
-    window: int,
-    rngs: nnx.Rngs,
-    *,
-    stride: int = 1,
-    groups: int = 1,
-) -> nn.Conv:
-    return nn.Conv(
-        inputs,
-        features,
-        (window, window),
-        stride=stride,
-        padding=window // 2,
-        groups=groups,
-        use_bias=False,
-        kernel_init=he_normal_out,
-        rngs=rngs,
+def _pair(inputs: int, outputs: int, stride: int, **options) -> nn.Chain:
+    depthwise = _blocks.conv(inputs, inputs, 3, stride=stride, groups=inputs, **options)
+    return nn.Chain(
+        {
+            "depthwise": depthwise,
+            **_blocks.norm_relu(inputs, 1),
+            "pointwise": _blocks.conv(inputs, outputs, 1, **options),
+            **_blocks.norm_relu(outputs, 2),
+        }
     )

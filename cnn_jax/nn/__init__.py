@@ -1,4 +1,4 @@
-"""Flax NNX modules: they own parameters and call `cnn_jax.functional`."""
+"""Flax NNX modules and records that call `cnn_jax.functional`."""
 
 from cnn_jax.nn.blocks import Branches as Branches
 from cnn_jax.nn.blocks import Masked as Masked
@@ -6,16 +6,17 @@ from cnn_jax.nn.blocks import Residual as Residual
 from cnn_jax.nn.blocks import identity as identity
 from cnn_jax.nn.chain import Chain as Chain
 from cnn_jax.nn.chain import Stage as Stage
-from cnn_jax.nn.layers import Conv as Conv
-from cnn_jax.nn.layers import ConvTranspose as ConvTranspose
-from cnn_jax.nn.layers import Dense as Dense
-from cnn_jax.nn.layers import GraphConv as GraphConv
-from cnn_jax.nn.layers import SeparableConv as SeparableConv
+from cnn_jax.nn.convolution import Conv as Conv
+from cnn_jax.nn.convolution import ConvTranspose as ConvTranspose
+from cnn_jax.nn.convolution import SeparableConv as SeparableConv
+from cnn_jax.nn.dense import Dense as Dense
+from cnn_jax.nn.graph import GraphConv as GraphConv
 from cnn_jax.nn.normalization import BatchNorm as BatchNorm
 from cnn_jax.nn.normalization import Dropout as Dropout
 from cnn_jax.nn.normalization import GroupNorm as GroupNorm
 from cnn_jax.nn.normalization import InstanceNorm as InstanceNorm
 from cnn_jax.nn.normalization import LayerNorm as LayerNorm
+from cnn_jax.nn.receptive_field import ReceptiveField as ReceptiveField
 from cnn_jax.nn.records import MFCC as MFCC
 from cnn_jax.nn.records import AdaptiveAvgPool as AdaptiveAvgPool
 from cnn_jax.nn.records import AdaptiveMaxPool as AdaptiveMaxPool
@@ -33,7 +34,6 @@ from cnn_jax.nn.records import PeakNorm as PeakNorm
 from cnn_jax.nn.records import Spectrogram as Spectrogram
 from cnn_jax.nn.records import SumPool as SumPool
 from cnn_jax.nn.records import Unfold as Unfold
-from cnn_jax.nn.summary import ReceptiveField as ReceptiveField
 from cnn_jax.nn.summary import Row as Row
 from cnn_jax.nn.summary import Summary as Summary
 from cnn_jax.nn.summary import summary as summary

@@ -1,4 +1,4 @@
-"""Stages that branch: what goes in takes several ways, and comes together again."""
+"""Stages with branches: several stages read one input, and a join combines them."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from cnn_jax.nn.chain import Block, Chain, Stage, check_stages
 
 
 def identity(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """What goes in comes out.
+    """Returns its argument.
 
     Example:
         >>> identity(jnp.array([1.0, 2.0]))
@@ -21,14 +21,14 @@ def identity(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 class Branches(Block):
-    """Runs several stages on the same maps, and puts theirs side by side.
+    """Runs several stages on the same input and concatenates their channels.
 
     Args:
         branches: The stages by name, in the order of their channels.
 
     Raises:
-        TypeError: If a stage cannot be called.
-        ValueError: If there are none, or a name is empty, has a slash or a dot.
+        TypeError: If a stage is not callable.
+        ValueError: If `branches` is empty, or a name is empty or contains `/` or `.`.
 
     Example:
         >>> both = Branches({"same": identity, "twice": lambda x: 2 * x})
@@ -43,32 +43,35 @@ class Branches(Block):
 
     def __init__(self, branches: Mapping[str, Stage]):
         if not branches:
-            raise ValueError("`branches` is empty, but there must be one at least.")
+            raise ValueError("`branches` is empty, but needs at least one stage.")
         check_stages(branches)
         self.names = tuple(branches)
         self.branches = nnx.Dict(branches)
 
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The maps of all branches."""
-        return jnp.concatenate([stage(x) for _, stage in self.ways()], axis=-1)
-
-    def ways(self) -> list[tuple[str, Stage]]:
-        """Every branch with its path."""
+    def named_branches(self) -> list[tuple[str, Stage]]:
+        """Every branch with its name, in the order of their channels."""
         return [(name, self.branches[name]) for name in self.names]
+
+    def join(
+        self, x: Float[Array, "..."], *outputs: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
+        """The channels of all branches, concatenated."""
+        return jnp.concatenate(outputs, axis=-1)
 
 
 class Residual(Block):
-    """Adds what a body makes of its input to the input, or to a shortcut's view of it.
+    """Adds the output of a body to its input, or to a shortcut of its input.
 
         y = activation(body(x) + shortcut(x))
 
     Args:
-        body: What learns the difference.
-        shortcut: What brings `x` to the size of `body(x)`; by default it is that.
-        activation: What follows the sum; nothing by default.
+        body: The residual function.
+        shortcut: Maps `x` to the shape of `body(x)`; the identity by default.
+        activation: Applied to the sum; the identity by default.
 
     Raises:
-        ValueError: If both ways have the path `shortcut`, so that it names two stages.
+        ValueError: If the body has a stage `shortcut`, so that two stages would have
+            the same path.
 
     Example:
         >>> net = Residual(Chain({"halve": lambda x: x / 2}))
@@ -90,32 +93,37 @@ class Residual(Block):
             )
         self.body, self.shortcut, self.activation = body, shortcut, activation
 
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The sum of both ways."""
-        return self.activation(self.body(x) + self.shortcut(x))
-
-    def ways(self) -> list[tuple[str, Stage]]:
-        """The two ways with their paths, that of the body being the block's own."""
+    def named_branches(self) -> list[tuple[str, Stage]]:
+        """The body, whose paths are the block's own, and the shortcut."""
         return [("", self.body), ("shortcut", self.shortcut)]
+
+    def join(
+        self,
+        x: Float[Array, "..."],
+        body: Float[Array, "..."],
+        shortcut: Float[Array, "..."],
+    ) -> Float[Array, "..."]:
+        """The activation of the sum."""
+        return self.activation(body + shortcut)
 
 
 class Masked(Block):
-    """Keeps what follows the end of a sound at 0, whatever a body makes of it.
+    """Sets the output of a body to zero after the end of the audio in its input.
 
-        y[t] = body(x)[t] up to the last t at which any x[t] is not 0, and 0 behind it
+        y[t] = body(x)[t] up to the last t at which any x[t] is not 0, and 0 after it
 
-    Time is the last spatial axis, of x and of body(x) alike. Convolutions see zeros
-    beyond the edges, so a picture that ends in silence gives the same maps as one that
-    is cut off there: sounds of several lengths, filled up with silence, make a batch.
+    Time is the last spatial axis of x and of body(x). Convolutions pad with zeros, so a
+    spectrogram that ends in silence gives the same maps as one that is cut off there:
+    recordings of different lengths, padded with silence, form a batch.
 
     Args:
-        body: What keeps the length.
+        body: Stages that preserve the length.
 
     Raises:
         ValueError: When called, if the body changes the length.
 
     Example:
-        >>> net = Masked(Chain({"louder": lambda x: x + 1}))
+        >>> net = Masked(Chain({"add": lambda x: x + 1}))
         >>> net(jnp.array([[[0.0], [2.0], [0.0], [0.0]]]))[..., 0]
         Array([[1., 3., 0., 0.]], dtype=float32)
 
@@ -126,20 +134,21 @@ class Masked(Block):
     def __init__(self, body: Chain):
         self.body = body
 
-    def __call__(
-        self, x: Float[Array, "*batch bands frames channels"]
-    ) -> Float[Array, "*batch rows frames features"]:
-        """The maps of the body, up to the end of the sound."""
-        y = self.body(x)
-        if y.shape[-2] != x.shape[-2]:
-            raise ValueError(
-                f"`body` makes {y.shape[-2]} frames of {x.shape[-2]}, but must keep "
-                "them: change the length outside of the mask."
-            )
-        sound = jnp.any(x != 0, axis=(-3, -1), keepdims=True)
-        heard = lax.cummax(sound.astype(jnp.int8), axis=x.ndim - 2, reverse=True)
-        return jnp.where(heard > 0, y, 0)
-
-    def ways(self) -> list[tuple[str, Stage]]:
+    def named_branches(self) -> list[tuple[str, Stage]]:
         """The body, whose paths are the block's own."""
         return [("", self.body)]
+
+    def join(
+        self,
+        x: Float[Array, "*batch bands frames channels"],
+        body: Float[Array, "*batch rows body_frames features"],
+    ) -> Float[Array, "*batch rows body_frames features"]:
+        """The maps of the body up to the end of the audio, and zeros after it."""
+        if body.shape[-2] != x.shape[-2]:
+            raise ValueError(
+                f"`body` returns {body.shape[-2]} frames for {x.shape[-2]}, but must "
+                "preserve them: change the length outside of the mask."
+            )
+        audible = jnp.any(x != 0, axis=(-3, -1), keepdims=True)
+        mask = lax.cummax(audible.astype(jnp.int8), axis=x.ndim - 2, reverse=True)
+        return jnp.where(mask > 0, body, 0)

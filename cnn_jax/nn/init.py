@@ -1,4 +1,4 @@
-"""How weights begin, beside the default of each layer."""
+"""Initializers of weights beside the default of each layer."""
 
 import math
 from typing import Any
@@ -10,18 +10,18 @@ from jax.nn.initializers import Initializer, normal, truncated_normal, variance_
 he_normal_in = variance_scaling(2.0, "fan_in", "normal")
 he_normal_out = variance_scaling(2.0, "fan_out", "normal")
 
-# Within ± 1 / √(inputs): what PyTorch's layers begin with.
+# Within ± 1 / √fan_in: the default of PyTorch's layers.
 fan_in_uniform = variance_scaling(1 / 3, "fan_in", "uniform")
 
 small_normal = normal(0.01)
 small_truncated = truncated_normal(0.01)
 
 
-def uniform_bias(inputs: int) -> Initializer:
-    """Draws biases within ± 1 / √(inputs), as PyTorch's layers do.
+def uniform_bias(fan_in: int) -> Initializer:
+    """Draws biases uniformly within ± 1 / √fan_in, as PyTorch's layers do.
 
     Args:
-        inputs: How many values an output adds up.
+        fan_in: Number of inputs per output.
 
     Returns:
         An initializer.
@@ -29,8 +29,11 @@ def uniform_bias(inputs: int) -> Initializer:
     Example:
         >>> bool((abs(uniform_bias(4)(jax.random.key(0), (100,))) <= 0.5).all())
         True
+
+    Source:
+        PyTorch, torch.nn.Linear and torch.nn.Conv2d.
     """
-    bound = 1 / math.sqrt(inputs)
+    bound = 1 / math.sqrt(fan_in)
 
     def init(
         key: jax.Array, shape: Any, dtype: Any = None, out_sharding: Any = None

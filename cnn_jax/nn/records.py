@@ -1,7 +1,7 @@
-"""The stages of a network that own nothing: functions with their options held.
+"""Stages without parameters: functions of `cnn_jax.functional` with their options.
 
-Each is a frozen, hashable record, so that two equal networks share one compilation. The
-options are those of the function of the same name in `cnn_jax.functional`.
+Each is a frozen, hashable record, so that two equal networks share one compilation. Its
+fields are the options of the function that its docstring names.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,38 +12,60 @@ import cnn_jax.functional as F
 from cnn_jax.functional.audio import Norm, Window
 from cnn_jax.functional.checks import Number, PerAxis, axes_of
 from cnn_jax.functional.padding import Padding, PaddingMode
+from cnn_jax.nn import receptive_field
+from cnn_jax.nn.receptive_field import ReceptiveField
 
 
 def frozen(value: Any) -> Any:
-    """Lists made tuples, so that a stage can be hashed."""
+    """Converts lists to tuples, so that a stage is hashable."""
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
 class _Record:
     """A stage that calls `function` with its fields as options.
 
-    `counted` names the field whose length is the number of spatial axes.
+    `spatial_field` names the field whose length is the number of spatial axes.
     """
 
     function: ClassVar[Callable[..., Any]]
-    counted: ClassVar[str] = ""
+    spatial_field: ClassVar[str] = ""
 
     def __post_init__(self):
         for name, value in vars(self).items():
             object.__setattr__(self, name, frozen(value))
-        if self.counted:
-            axes_of(vars(self)[self.counted], self.counted)
+        if self.spatial_field:
+            axes_of(vars(self)[self.spatial_field], self.spatial_field)
 
     def __call__(self, x: Any) -> Any:
-        """What the function makes of `x`."""
+        """Calls the function on `x`."""
         return type(self).function(x, **vars(self))
 
 
-@dataclass(frozen=True)
-class MaxPool(_Record):
-    """Keeps the largest value of each window; see `functional.max_pool`.
+class _Pool(_Record):
+    """A pooling over windows."""
 
-    With `return_indices` it gives a pair, which `MaxUnpool` reads.
+    spatial_field = "window"
+    window: Any
+    stride: Any
+    padding: Any
+    dilation: Any
+
+    def receptive_field(self, size: tuple[int, ...]) -> ReceptiveField:
+        """The receptive field of an output unit, in positions of an input of `size`."""
+        return receptive_field.of_window(
+            size,
+            self.window,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+        )
+
+
+@dataclass(frozen=True)
+class MaxPool(_Pool):
+    """Returns the maximum of each window; see `functional.max_pool`.
+
+    With `return_indices` it returns a pair, which `MaxUnpool` reads.
 
     Example:
         >>> import jax.numpy as jnp
@@ -52,7 +74,6 @@ class MaxPool(_Record):
     """
 
     function = staticmethod(F.max_pool)
-    counted = "window"
     window: Sequence[int]
     stride: PerAxis | None = None
     padding: Padding = 0
@@ -62,8 +83,8 @@ class MaxPool(_Record):
 
 
 @dataclass(frozen=True)
-class AvgPool(_Record):
-    """Keeps the mean of each window; see `functional.avg_pool`.
+class AvgPool(_Pool):
+    """Returns the mean of each window; see `functional.avg_pool`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -72,7 +93,6 @@ class AvgPool(_Record):
     """
 
     function = staticmethod(F.avg_pool)
-    counted = "window"
     window: Sequence[int]
     stride: PerAxis | None = None
     padding: Padding = 0
@@ -82,8 +102,8 @@ class AvgPool(_Record):
 
 
 @dataclass(frozen=True)
-class SumPool(_Record):
-    """Keeps the sum of each window; see `functional.sum_pool`.
+class SumPool(_Pool):
+    """Returns the sum of each window; see `functional.sum_pool`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -92,7 +112,6 @@ class SumPool(_Record):
     """
 
     function = staticmethod(F.sum_pool)
-    counted = "window"
     window: Sequence[int]
     stride: PerAxis | None = None
     padding: Padding = 0
@@ -101,8 +120,8 @@ class SumPool(_Record):
 
 
 @dataclass(frozen=True)
-class LpPool(_Record):
-    """Keeps the p-norm of each window; see `functional.lp_pool`.
+class LpPool(_Pool):
+    """Returns the p-norm of each window; see `functional.lp_pool`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -111,7 +130,6 @@ class LpPool(_Record):
     """
 
     function = staticmethod(F.lp_pool)
-    counted = "window"
     p: Number
     window: Sequence[int]
     stride: PerAxis | None = None
@@ -122,33 +140,33 @@ class LpPool(_Record):
 
 @dataclass(frozen=True)
 class MaxUnpool(_Record):
-    """Puts maxima back where they lay; see `functional.max_unpool`.
+    """Writes maxima back to their positions; see `functional.max_unpool`.
 
-    It reads the pair that `MaxPool` gives with `return_indices`.
+    It reads the pair that `MaxPool` returns with `return_indices`.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> found = MaxPool((2, 2), return_indices=True)(jnp.eye(2)[..., None])
-        >>> MaxUnpool((2, 2))(found)[..., 0]
+        >>> pair = MaxPool((2, 2), return_indices=True)(jnp.eye(2)[..., None])
+        >>> MaxUnpool((2, 2))(pair)[..., 0]
         Array([[1., 0.],
                [0., 0.]], dtype=float32)
     """
 
     function = staticmethod(F.max_unpool)
-    counted = "window"
+    spatial_field = "window"
     window: Sequence[int]
     stride: PerAxis | None = None
     padding: PerAxis | Sequence[Sequence[int]] = 0
     output_size: Sequence[int] | None = None
 
     def __call__(self, x: Any) -> Any:
-        """Larger maps, from the pair (maxima, indices)."""
+        """The unpooled maps, from the pair (maxima, indices)."""
         return F.max_unpool(*x, **vars(self))
 
 
 @dataclass(frozen=True)
 class AdaptiveAvgPool(_Record):
-    """Keeps the mean of each of `size` bins; see `functional.adaptive_avg_pool`.
+    """Returns the mean of each of `size` bins; see `functional.adaptive_avg_pool`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -157,13 +175,13 @@ class AdaptiveAvgPool(_Record):
     """
 
     function = staticmethod(F.adaptive_avg_pool)
-    counted = "size"
+    spatial_field = "size"
     size: Sequence[int | None]
 
 
 @dataclass(frozen=True)
 class AdaptiveMaxPool(_Record):
-    """Keeps the maximum of each of `size` bins; see `functional.adaptive_max_pool`.
+    """Returns the maximum of each of `size` bins; see `functional.adaptive_max_pool`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -172,14 +190,14 @@ class AdaptiveMaxPool(_Record):
     """
 
     function = staticmethod(F.adaptive_max_pool)
-    counted = "size"
+    spatial_field = "size"
     size: Sequence[int | None]
     return_indices: bool = False
 
 
 @dataclass(frozen=True)
 class GlobalAvgPool(_Record):
-    """Keeps the mean of each feature map; see `functional.global_avg_pool`.
+    """Returns the mean of each feature map; see `functional.global_avg_pool`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -193,7 +211,7 @@ class GlobalAvgPool(_Record):
 
 @dataclass(frozen=True)
 class GlobalMaxPool(_Record):
-    """Keeps the maximum of each feature map; see `functional.global_max_pool`.
+    """Returns the maximum of each feature map; see `functional.global_max_pool`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -207,7 +225,7 @@ class GlobalMaxPool(_Record):
 
 @dataclass(frozen=True)
 class Pad(_Record):
-    """Surrounds the spatial axes with more places; see `functional.pad`.
+    """Pads the spatial axes; see `functional.pad`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -216,7 +234,7 @@ class Pad(_Record):
     """
 
     function = staticmethod(F.pad)
-    counted = "padding"
+    spatial_field = "padding"
     padding: Sequence[int] | Sequence[Sequence[int]]
     mode: PaddingMode = "zeros"
     value: Number = 0
@@ -224,7 +242,7 @@ class Pad(_Record):
 
 @dataclass(frozen=True)
 class Unfold(_Record):
-    """Takes out the patch under each window; see `functional.unfold`.
+    """Extracts the patch under each window; see `functional.unfold`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -233,7 +251,7 @@ class Unfold(_Record):
     """
 
     function = staticmethod(F.unfold)
-    counted = "window"
+    spatial_field = "window"
     window: Sequence[int]
     stride: PerAxis = 1
     padding: Padding = "valid"
@@ -242,7 +260,7 @@ class Unfold(_Record):
 
 @dataclass(frozen=True)
 class Fold(_Record):
-    """Adds patches up where they came from; see `functional.fold`.
+    """Sums patches at the positions they were extracted from; see `functional.fold`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -251,7 +269,7 @@ class Fold(_Record):
     """
 
     function = staticmethod(F.fold)
-    counted = "size"
+    spatial_field = "size"
     size: Sequence[int]
     stride: PerAxis = 1
     padding: Padding = "valid"
@@ -260,7 +278,7 @@ class Fold(_Record):
 
 @dataclass(frozen=True)
 class LocalResponseNorm(_Record):
-    """Divides by the strength of the channels around; see the function.
+    """Divides by a power of neighbouring channels; see `local_response_norm`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -275,17 +293,17 @@ class LocalResponseNorm(_Record):
     k: Number = 1.0
 
 
-class _Picture(_Record):
-    """A record whose function knows no channels: its pictures get one behind them."""
+class _Spectral(_Record):
+    """A record whose function returns no channels: it appends an axis of one."""
 
     def __call__(self, x: Any) -> Any:
-        """The picture, (*batch, rows, frames, 1)."""
+        """The spectrogram, (*batch, rows, frames, 1)."""
         return super().__call__(x)[..., None]
 
 
 @dataclass(frozen=True)
-class Spectrogram(_Picture):
-    """Turns a sound into a picture with one channel; see `functional.spectrogram`.
+class Spectrogram(_Spectral):
+    """Spectrogram of audio, with one channel; see `functional.spectrogram`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -303,8 +321,8 @@ class Spectrogram(_Picture):
 
 
 @dataclass(frozen=True)
-class LogMel(_Picture):
-    """Turns a sound into a picture with one channel; see `functional.log_mel`.
+class LogMel(_Spectral):
+    """Log-mel spectrogram of audio, with one channel; see `functional.log_mel`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -331,7 +349,7 @@ class LogMel(_Picture):
 
 @dataclass(frozen=True)
 class MFCC(LogMel):
-    """Turns a sound into a picture with one channel; see `functional.mfcc`.
+    """Mel-frequency cepstral coefficients, with one channel; see `functional.mfcc`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -344,8 +362,8 @@ class MFCC(LogMel):
 
 
 @dataclass(frozen=True)
-class PeakNorm(_Picture):
-    """Measures loudness against the loudest place; see `functional.peak_norm`.
+class PeakNorm(_Spectral):
+    """Scales decibels relative to their peak; see `functional.peak_norm`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -358,5 +376,5 @@ class PeakNorm(_Picture):
     min_peak_db: Number = -50.0
 
     def __call__(self, x: Any) -> Any:
-        """The picture, (*batch, bands, frames, 1)."""
+        """The scaled spectrogram, (*batch, bands, frames, 1)."""
         return super().__call__(x[..., 0])

@@ -1,19 +1,21 @@
-"""From a network and data to a trained network, its logits and its errors."""
+"""Training: from a network, data and a task to a trained network and its metrics."""
 
+from cnn_jax.tasks.metrics import mean_interval as mean_interval
+from cnn_jax.training.checkpoint import restore as restore
+from cnn_jax.training.checkpoint import save as save
+from cnn_jax.training.checkpoint_manager import best as best
 from cnn_jax.training.config import Config as Config
 from cnn_jax.training.config import Precision as Precision
 from cnn_jax.training.evaluate import evaluate as evaluate
 from cnn_jax.training.evaluate import predict as predict
 from cnn_jax.training.finite import NotFiniteError as NotFiniteError
 from cnn_jax.training.folder import read_config as read_config
-from cnn_jax.training.loop import Record as Record
+from cnn_jax.training.loop import check as check
 from cnn_jax.training.loop import fit as fit
-from cnn_jax.training.losses import cross_entropy as cross_entropy
-from cnn_jax.training.losses import named_loss as named_loss
-from cnn_jax.training.metrics import mean_interval as mean_interval
 from cnn_jax.training.nudging import difference_gradient as difference_gradient
 from cnn_jax.training.nudging import nudge as nudge
 from cnn_jax.training.progress import progress_bar as progress_bar
+from cnn_jax.training.record import Record as Record
 from cnn_jax.training.run import Run as Run
 from cnn_jax.training.run import hardware as hardware
 from cnn_jax.training.run_report import read_records as read_records

@@ -1,62 +1,64 @@
-"""How to train: every choice that has a name, in one frozen record."""
+"""The options of a training, in one frozen record."""
 
 import dataclasses
 import json
 from typing import Any, Literal, get_args
 
 from cnn_jax.data.augment import AugmentName
-from cnn_jax.training.losses import LossName
+from cnn_jax.tasks.losses import LossName
 from cnn_jax.training.optim import OptimizerName, ScheduleName
 
 Precision = Literal["float32", "bfloat16"]
 FeedName = Literal["auto", "device", "stream"]
 
-# What may differ when a run is resumed, for the weights come out the same.
+# Options that do not change the weights, so a resumed run may have others.
 FREE = {"feed", "workers", "keep", "save_every", "profile"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """How to train.
+    """The options of a training.
 
     Args:
-        epochs: How often every example is seen, at most.
+        epochs: The largest number of passes over the training split.
         batch_size: Examples per step.
-        optimizer: Which of `optim.OPTIMIZERS`.
-        schedule: Which of `optim.SCHEDULES`, over all epochs.
+        optimizer: One of `optim.OPTIMIZERS`, or `adamw`.
+        schedule: One of `optim.SCHEDULES`, over all epochs.
         learning_rate: The constant rate, or the peak of the schedule.
-        warmup: The share of all steps in which `warmup_cosine` rises.
-        drops: The shares of all steps after which `step` falls to a tenth.
-        weight_decay: How strongly weights are drawn to 0; by default 0.0001 for `adamw`
-            and not at all for the others.
-        loss: Which of `losses.LOSSES`.
-        label_smoothing: The share of a label that goes to all classes alike.
-        class_weights: How much an example of each class counts; alike by default.
-        augment: Which of `data.AUGMENTS`, in turn.
-        mixup: α of the Beta distribution by which pictures are mixed; 0 for not.
-        precision: What the network computes in; its weights, their gradients and its
-            statistics are float32 in either case.
-        accumulate: Into how many parts a batch is cut that must not be in memory at
-            once.
-        clip: The largest norm of a whole gradient; what is longer is shortened to it.
+        warmup: The fraction of all steps in which `warmup_cosine` rises.
+        drops: The fractions of all steps after which `step` falls to a tenth.
+        weight_decay: The decay coefficient; by default 0.0001 for `adamw` and 0 for the
+            others.
+        loss: One of `tasks.losses.LOSSES`; by default cross entropy for labels that are
+            whole numbers, sigmoid for booleans and squared for floats.
+        label_smoothing: The fraction of a label that is spread over all classes.
+        class_weights: The weight of an example of each class, or `"balanced"` for
+            weights inversely proportional to the class counts of the training split.
+        augment: Names of `data.AUGMENTS`, applied in order.
+        mixup: α of the Beta distribution of the mixing ratio; 0 turns mixup off.
+        precision: The dtype of the computation. Weights, gradients and batch statistics
+            are float32 either way.
+        accumulate: The number of parts that a batch is processed in, to save memory.
+        clip: The largest norm of a gradient; longer ones are scaled down to it.
         ema: The decay of a debiased exponential moving average of the weights;
-            evaluation and the saved model use it. None for the weights themselves.
-        frozen: The last stage of a prefix that does not learn.
-        head_weights: Each auxiliary head that learns too, and how much its loss counts.
-        desired_error: The share of wrong logits over an epoch at which training ends
-            early.
-        patience: After how many records without a better validation loss (training
-            loss where there is no validation split) training ends; the best weights are
-            then given back. Networks that train together stop together: their mean
-            loss decides, also which weights are the best.
-        record_every: Steps from one record to the next; an epoch by default, and never
-            beyond the end of one.
-        feed: Whether examples lie on the device or are streamed; by their size.
-        workers: Processes that read and decode what is streamed; 0 for threads.
-        keep: How many of the last checkpoints are kept, besides the best.
-        save_every: Seconds between checkpoints, which are taken at records.
+            evaluation and the saved model use it. None turns it off.
+        frozen: The last stage of a prefix that is not trained.
+        head_weights: Each auxiliary head that is trained, and the weight of its loss.
+        desired_error: The error rate of an epoch at which training stops early.
+        patience: The number of records without a better validation loss (training loss
+            where there is no validation split) after which training stops. It implies
+            `keep_best`. Networks that train together stop together, by their mean loss.
+        keep_best: Whether the network ends with the weights of the lowest validation
+            loss instead of the last ones.
+        record_every: Steps between records, at most to the end of the epoch; by default
+            an epoch.
+        feed: Whether examples are stored on the device or streamed; by default their
+            size decides.
+        workers: Processes that read and decode streamed examples; 0 for threads.
+        keep: The number of last checkpoints that are kept, besides the best.
+        save_every: Seconds between checkpoints, which are written at records.
         profile: Whether to trace the second record for XProf.
-        seed: Of the shuffling and augmentation; networks bring their own chance.
+        seed: For shuffling and augmentation; networks have RNGs of their own.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -75,9 +77,9 @@ class Config:
     warmup: float = 0.05
     drops: tuple[float, ...] = (1 / 3, 2 / 3)
     weight_decay: float | None = None
-    loss: LossName = "cross_entropy"
+    loss: LossName | None = None
     label_smoothing: float = 0.0
-    class_weights: tuple[float, ...] | None = None
+    class_weights: tuple[float, ...] | Literal["balanced"] | None = None
     augment: tuple[AugmentName, ...] = ()
     mixup: float = 0.0
     precision: Precision = "float32"
@@ -88,6 +90,7 @@ class Config:
     head_weights: tuple[tuple[str, float], ...] = ()
     desired_error: float | None = None
     patience: int | None = None
+    keep_best: bool = False
     record_every: int | None = None
     feed: FeedName = "auto"
     workers: int = 0
@@ -99,8 +102,8 @@ class Config:
     def __post_init__(self):
         for name in ("drops", "class_weights", "augment", "head_weights"):
             object.__setattr__(self, name, _tuples(getattr(self, name)))
-        for name, (least, most) in _RANGES.items():
-            _check_range(name, getattr(self, name), least, most)
+        for name, (minimum, maximum) in _RANGES.items():
+            _check_range(name, getattr(self, name), minimum, maximum)
         for name, kind in _NAMES.items():
             _check_name(name, getattr(self, name), kind)
         if isinstance(self.augment, str):
@@ -114,7 +117,7 @@ class Config:
                 raise ValueError(f"`{name}` is 0, but must be positive.")
         for share in self.drops:
             _check_range("drops", share, 0.0, 1.0)
-        for weight in self.class_weights or ():
+        for weight in _numbers(self.class_weights):
             _check_range("class_weights", weight, 0.0, None)
         for _, weight in self.head_weights:
             _check_range("head_weights", weight, 0.0, None)
@@ -136,15 +139,15 @@ class Config:
             text: A JSON object with some or all of the fields.
 
         Returns:
-            A configuration; what is not there is as by default.
+            A configuration; missing fields have their default.
 
         Raises:
-            ValueError: If there is a field that no configuration has.
+            ValueError: If there is an unknown field.
         """
         return cls(**read_fields(cls, json.loads(text)))
 
     def differences(self, other: "Config") -> list[str]:
-        """The fields by which a run of another configuration ends up elsewhere."""
+        """The fields that lead to other weights than those of `other`."""
         same = FREE | ({"epochs"} if self.schedule == "constant" else set())
         return [
             f"{field.name}: {getattr(self, field.name)} here, "
@@ -156,7 +159,7 @@ class Config:
 
 
 def read_fields(kind: Any, fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields as JSON gave them, with its lists made tuples again."""
+    """Fields from JSON, with lists converted to tuples."""
     unknown = fields.keys() - {field.name for field in dataclasses.fields(kind)}
     if unknown:
         raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}.")
@@ -194,20 +197,35 @@ _NAMES: dict[str, Any] = {
 }
 
 
-def _check_range(name: str, value: Any, least: int | float, most: float | None) -> None:
-    """Whole where the least is, and within both ends; None stands for off."""
+def _numbers(weights: Any) -> tuple[float, ...]:
+    """Class weights that are numbers; none for `"balanced"` and None."""
+    if isinstance(weights, str) and weights != "balanced":
+        raise ValueError(
+            f"`class_weights` is {weights!r}, but must be numbers, 'balanced' or None."
+        )
+    return () if weights is None or isinstance(weights, str) else weights
+
+
+def _check_range(
+    name: str, value: Any, minimum: int | float, maximum: float | None
+) -> None:
+    """Checks bounds, and that the value is whole where `minimum` is; None is off."""
     if value is None:
         return
-    whole = isinstance(least, int)
+    whole = isinstance(minimum, int)
     if not isinstance(value, int | (int if whole else float)):
         kind = "a whole number" if whole else "a number"
         raise ValueError(f"`{name}` is {value!r}, but must be {kind}.")
-    if not (least <= value < float("inf") and (most is None or value <= most)):
-        end = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
-        raise ValueError(f"`{name}` is {value}, but must be {end}.")
+    above = maximum is not None and value > maximum
+    if not minimum <= value < float("inf") or above:
+        bound = f"at least {minimum:g}"
+        bound = bound if maximum is None else f"from {minimum:g} to {maximum:g}"
+        raise ValueError(f"`{name}` is {value}, but must be {bound}.")
 
 
 def _check_name(name: str, value: Any, kind: Any) -> None:
+    if name == "loss" and value is None:
+        return
     if value not in get_args(kind):
         raise ValueError(
             f"`{name}` is {value!r}, but must be one of {', '.join(get_args(kind))}."

@@ -1,11 +1,12 @@
-"""How examples reach the device: all at once and for good, or a chunk at a time.
+"""The way of examples to the device: all at once, or a chunk at a time.
 
-Both hand out the same batches in the same order, so the weights come out the same.
+Both provide the same batches in the same order, so the weights do not depend on it.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,48 +16,48 @@ import numpy as np
 import psutil
 from jaxtyping import Array
 
-from cnn_jax.data import Dataset, input_name
+from cnn_jax.data import Dataset, inputs_of
 from cnn_jax.data.dataset import batches, check_labels, length
 from cnn_jax.training.config import Config
 
-ON_DEVICE = 0.25  # The share of its memory that data may take.
+ON_DEVICE = 0.25  # The largest share of its memory that data may take.
 LIMITS = (  # Where Linux says how much memory a container may use.
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-CHUNK = 2**26  # Bytes that are sent to the device at a time, or one batch.
+CHUNK = 2**26  # Bytes sent to the device at a time; at least one batch.
 
 log = logging.getLogger(__name__)
 
 
 class Chunk(NamedTuple):
-    """What some steps learn from: the rows of a batch are found in `order`."""
+    """The examples of some steps; `order` holds the rows of each batch."""
 
-    inputs: Array
-    labels: Array
+    inputs: Any
+    labels: Any
     order: Array
     begin: Array
 
 
 @dataclass
 class OnDevice:
-    """Examples that lie on the device: a step takes no bytes from the host."""
+    """Examples that are stored on the device."""
 
-    inputs: Array
-    labels: Array
-    most: int
+    inputs: Any
+    labels: Any
+    max_steps: int
 
     def start(self, order: Array, begin: Array, first: int) -> None:
-        """Takes an epoch's order, and the step it began with."""
+        """Takes the order of an epoch, and the step it started with."""
         self._order, self._begin = order, begin
 
     def take(self, count: int) -> Chunk:
-        """What the next `count` steps need."""
+        """The examples of the next `count` steps."""
         return Chunk(self.inputs, self.labels, self._order, self._begin)
 
-    def read(self, rows: np.ndarray) -> tuple[Array, Array]:
+    def read(self, rows: np.ndarray) -> tuple[Any, Any]:
         """The inputs and labels of some rows."""
-        return self.inputs[rows], self.labels[rows]
+        return jax.tree.map(lambda array: array[rows], (self.inputs, self.labels))
 
 
 @dataclass
@@ -66,10 +67,10 @@ class Streamed:
     dataset: Dataset
     batch_size: int
     workers: int
-    most: int
+    max_steps: int
 
     def start(self, order: Array, begin: Array, first: int) -> None:
-        """Begins to read an epoch at its batch `first`."""
+        """Starts to read an epoch at its batch `first`."""
         rows = np.asarray(order)[first * self.batch_size :]
         self._order, self._step = rows, int(begin) + first
         rows = np.maximum(rows, ~rows)
@@ -77,26 +78,31 @@ class Streamed:
         self._batches = batches(split, rows, self.batch_size, workers=self.workers)
 
     def take(self, count: int) -> Chunk:
-        """Reads `count` batches, and fills up to as many as there are at most."""
+        """Reads `count` batches, padded to `max_steps` batches."""
         pairs = [next(self._batches) for _ in range(count)]
-        inputs, labels = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
-        check_labels("train", labels, len(self.dataset.classes))
-        rows, size = np.arange(len(labels), dtype=np.int32), self.most * self.batch_size
+        chunk = jax.tree.map(lambda *arrays: np.concatenate(arrays), *pairs)
+        check_labels("train", chunk[1], len(self.dataset.classes))
+        size = self.max_steps * self.batch_size
+        rows = np.arange(len(chunk[1]), dtype=np.int32)
         order = np.where(self._order[: len(rows)] < 0, ~rows, rows)
         begin = jnp.int32(self._step)
         self._order, self._step = self._order[len(rows) :], self._step + count
-        x, y, order = (filled(array, size) for array in (inputs, labels, order))
-        return Chunk(jnp.asarray(x), jnp.asarray(y), jnp.asarray(order), begin)
+        x, y, order = jax.tree.map(partial(padded, size=size), (*chunk, order))
+        return Chunk(x, y, order, begin)
 
-    def read(self, rows: np.ndarray) -> tuple[Array, Array]:
+    def read(self, rows: np.ndarray) -> tuple[Any, Any]:
         """The inputs and labels of some rows."""
-        inputs, labels = next(batches(self.dataset.train, rows, len(rows)))
-        return jnp.asarray(inputs), jnp.asarray(labels)
+        batch = next(batches(self.dataset.train, rows, len(rows)))
+        return jax.tree.map(jnp.asarray, batch)
 
 
-def filled(array: np.ndarray, size: int) -> np.ndarray:
-    """An array with `size` rows, the last of them zeros: one shape, one compilation."""
-    return np.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
+def padded(array: np.ndarray, size: int) -> Array:
+    """An array on the device, padded with zeros to `size` rows.
+
+    All batches then have one shape, and one compilation serves them.
+    """
+    pad = [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1)
+    return jnp.asarray(np.pad(array, pad))
 
 
 Feed = OnDevice | Streamed
@@ -107,16 +113,16 @@ def feeds(
     config: Config,
     *,
     nets: int,
-    most: int,
+    max_steps: int,
     together: bool,
 ) -> Sequence[Feed]:
-    """A feed for each network, or one for all where they learn together.
+    """A feed for each network, or one for all where they are stacked.
 
     Args:
         data: One set for all networks, or one for each.
-        config: Which says how, or leaves it to the size.
-        nets: How many networks there are.
-        most: The most steps in one dispatch.
+        config: Holds `feed`; by default the size decides.
+        nets: The number of networks.
+        max_steps: The largest number of steps in one dispatch.
         together: Whether networks are stacked, which streamed examples cannot be.
 
     Returns:
@@ -125,23 +131,23 @@ def feeds(
     every = [data] if isinstance(data, Dataset) else list(data)
     if not fits(every, config):
         each = every * (nets // len(every))
-        return [_streamed(one, config, most) for one in each]
+        return [_streamed(one, config, max_steps) for one in each]
     pairs = [_arrays(one) for one in every]
     if together and len(pairs) > 1:
         pairs = [jax.tree.map(lambda *arrays: np.stack(arrays), *pairs)]
-    held = [(jnp.asarray(inputs), jnp.asarray(labels)) for inputs, labels in pairs]
+    pairs = jax.tree.map(jnp.asarray, pairs)
     count = 1 if together else nets
-    return [OnDevice(x, y, most) for x, y in held * (count // len(held))]
+    return [OnDevice(x, y, max_steps) for x, y in pairs * (count // len(pairs))]
 
 
 def fits(every: Sequence[Dataset], config: Config) -> bool:
-    """Whether examples go to the device for good; says so in the log."""
+    """Whether examples are stored on the device; the log tells which."""
     if not all(isinstance(one.train, Mapping) for one in every):
         size, fits = "a source", config.feed == "device"
     else:
-        held = sum(array.nbytes for one in every for array in one.train.values())
-        size = f"{held / 1e6:,.1f} MB"
-        fits = held <= ON_DEVICE * _memory() and config.feed == "auto"
+        size_in_bytes = sum(a.nbytes for one in every for a in one.train.values())
+        size = f"{size_in_bytes / 1e6:,.1f} MB"
+        fits = size_in_bytes <= ON_DEVICE * _memory() and config.feed == "auto"
         fits = fits or config.feed == "device"
     kind = "lie on the device" if fits else "are streamed"
     log.info("examples (%s) %s, feed=%s", size, kind, config.feed)
@@ -149,23 +155,23 @@ def fits(every: Sequence[Dataset], config: Config) -> bool:
 
 
 def _memory() -> int:
-    """The bytes of the device; on a CPU those that this process may use."""
+    """The memory of the device in bytes; on a CPU that which the process may use."""
     statistics = jax.devices()[0].memory_stats() or {}
     limits = [path.read_text().strip() for path in LIMITS if path.is_file()]
     here = [psutil.virtual_memory().total, *map(int, filter(str.isdecimal, limits))]
     return statistics.get("bytes_limit", min(here))
 
 
-def _streamed(one: Dataset, config: Config, most: int) -> Streamed:
-    inputs, labels = next(batches(one.train, np.arange(1), 1))
-    batch = config.batch_size * (inputs.nbytes + labels.nbytes)
-    most = max(1, min(most, CHUNK // max(1, batch)))
-    return Streamed(one, config.batch_size, config.workers, most)
+def _streamed(one: Dataset, config: Config, max_steps: int) -> Streamed:
+    example = jax.tree.leaves(next(batches(one.train, np.arange(1), 1)))
+    batch = config.batch_size * sum(array.nbytes for array in example)
+    max_steps = max(1, min(max_steps, CHUNK // max(1, batch)))
+    return Streamed(one, config.batch_size, config.workers, max_steps)
 
 
 def _arrays(one: Dataset) -> tuple[Any, Any]:
     if isinstance(one.train, Mapping):
-        return one.train[input_name(one.train)], one.train["label"]
+        return inputs_of(one.train), one.train["label"]
     rows = np.arange(length(one.train))
     inputs, labels = next(batches(one.train, rows, len(rows)))
     check_labels("train", labels, len(one.classes))

@@ -1,54 +1,53 @@
-"""The folder of a run that can be cut off: what is written there, and gone on from."""
+"""The folder of a run that can be interrupted and resumed."""
 
 import json
 import os
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cnn_jax.training.checkpoint import CheckpointManager, RunState
+from cnn_jax.training.checkpoint_manager import CheckpointManager, RunState
 from cnn_jax.training.config import Config, read_fields
+from cnn_jax.training.early_stopping import EarlyStopping
+from cnn_jax.training.record import Record
 from cnn_jax.training.run import Run, hardware
 from cnn_jax.training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from cnn_jax.training.loop import EarlyStopping, Record
 
 
 class Folder:
     """Checkpoints, records and the configuration of one run.
 
     Args:
-        path: Where it lies; made if it is not there.
-        trainer: What is saved and gone on from.
-        resume: Whether to go on from what lies there.
+        path: Made if it is not there.
+        trainer: Is saved and restored.
+        resume: Whether to continue from the newest checkpoint there.
 
     Raises:
         FileExistsError: If there are checkpoints, but not `resume`.
         PermissionError: If it cannot be written to.
-        ValueError: If the run that lies there was another.
+        ValueError: If the run there has other options.
     """
 
     def __init__(self, path: Path, trainer: Trainer, *, resume: bool):
         self.path, self.trainer = path, trainer
-        self._keeper = CheckpointManager(
+        self._manager = CheckpointManager(
             _writable(path / "checkpoints"), keep=trainer.config.keep
         )
         self._saved, self._when = -1, time.monotonic()
         self._shapes = trainer.shapes()  # Traced once, not at every save.
         self._functions = trainer.functions()
-        steps = self._keeper.steps()
+        steps = self._manager.steps()
         if steps and not resume:
             raise FileExistsError(
-                f"{path} holds a run of {steps[-1]} steps: `resume=True` goes on with "
-                "it, and another folder begins anew."
+                f"{path} holds a run of {steps[-1]} steps: `resume=True` continues it, "
+                "and another folder starts a new run."
             )
         self._found = self._newest() if resume else None
 
     def _newest(self) -> RunState | None:
-        """The newest whole checkpoint, which must be one of the same run."""
-        found = self._keeper.newest(self._shapes, self._check)
+        """The newest undamaged checkpoint, which must be of the same run."""
+        found = self._manager.newest(self._shapes, self._check)
         if found is not None:
             _check_step(found.notes["functions"], self._functions)
         return found
@@ -65,20 +64,20 @@ class Folder:
             "functions": self._functions,
         }
 
-    def go_on(self, watch: "EarlyStopping") -> None:
-        """Takes over what was found, and forgets records that came after it."""
+    def restore_into(self, stopping: EarlyStopping) -> None:
+        """Restores the newest checkpoint, and drops records of later steps."""
         step = 0
         if self._found is not None:
             step = self._saved = self._found.step
-            self.trainer.load(self._found.leaves, step)
-            watch.restore(self._found.notes["watch"])
+            self.trainer.load(self._found.tree, step)  # pyright: ignore[reportArgumentType]
+            stopping.restore(self._found.notes["early_stopping"])
             self._found = None
-        self.watch = watch
+        self.stopping = stopping
         _cut_records(self.path / "metrics.jsonl", step)
         self._write_config()
 
     def _write_config(self) -> None:
-        """Adds how it is trained to what the run says of itself."""
+        """Adds the options of the training to `config.json`."""
         file = self.path / "config.json"
         known = json.loads(file.read_text()) if file.exists() else {}
         known.setdefault("hardware", hardware())
@@ -86,14 +85,14 @@ class Folder:
         known["functions"] = self._functions
         _replace(file, json.dumps(known, indent=2))
 
-    def note(self, record: "Record", *, best: bool) -> None:
-        """Writes a record down, and saves if it is time or the best was validated."""
+    def write(self, record: Record, *, best: bool) -> None:
+        """Writes a record, and a checkpoint if it is time or the best so far."""
         try:
             Run(self.path).log(vars(record))
         except OSError as error:
             warnings.warn(
                 f"a record could not be written to {self.path} ({error.strerror}); "
-                "training goes on.",
+                "training continues.",
                 stacklevel=4,
             )
         due = time.monotonic() - self._when >= self.trainer.config.save_every
@@ -104,33 +103,32 @@ class Folder:
         trainer = self.trainer
         if trainer.step == self._saved:
             return
-        notes = self._about() | {"watch": self.watch.notes()}
-        shot = RunState(trainer.step, trainer.leaves(), notes)
-        trainer.give_back()
-        self._keeper.save(shot, self._shapes, trainer.nets, self.watch.score)
+        notes = self._about() | {"early_stopping": self.stopping.state()}
+        state = RunState(trainer.step, trainer.tree(), notes)
+        self._manager.save(state, self.stopping.score)
         self._saved, self._when = trainer.step, time.monotonic()
 
     def save_now(self) -> None:
         """Saves, and waits until it is written."""
         self._save()
-        self._keeper.wait()
+        self._manager.wait()
 
     def close(self) -> None:
-        """Waits until what was begun is written."""
-        self._keeper.close()
+        """Waits until the last checkpoint is written."""
+        self._manager.close()
 
 
 def read_config(folder: str | Path) -> Config:
-    """How the run in a folder was trained.
+    """The configuration of the training in a folder.
 
     Args:
-        folder: Which `fit` was given.
+        folder: The folder that `fit` was given.
 
     Returns:
         Its configuration.
 
     Raises:
-        ValueError: If there are fields that no configuration has.
+        ValueError: If there is an unknown field.
         FileNotFoundError: If there is no `config.json`.
     """
     written = json.loads((Path(folder) / "config.json").read_text())
@@ -138,13 +136,14 @@ def read_config(folder: str | Path) -> Config:
 
 
 def read_functions(folder: str | Path) -> dict[str, str]:
-    """What the run in a folder was made of beside its configuration.
+    """The functions of the training in a folder that its configuration does not hold.
 
     Args:
-        folder: Which `fit` was given.
+        folder: The folder that `fit` was given.
 
     Returns:
-        What `Trainer.functions` returned.
+        Qualified names of `loss`, `optimizer` and `augment`, the version of JAX, and a
+        hash of one training step.
 
     Raises:
         FileNotFoundError: If there is no `config.json`.
@@ -164,32 +163,34 @@ def _writable(path: Path) -> Path:
     return path
 
 
-def _compare(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuses to go on with a run that would have come out elsewhere."""
+def _compare(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Refuses to resume a run whose options would lead to other weights."""
     there = Config(**read_fields(Config, found["config"]))
-    here = Config(**read_fields(Config, wanted["config"]))
+    here = Config(**read_fields(Config, expected["config"]))
     lines = here.differences(there) + [
-        f"{name}: {wanted[name]} here, {found[name]} there"
+        f"{name}: {expected[name]} here, {found[name]} there"
         for name in ("networks", "examples")
-        if wanted[name] != found[name]
+        if expected[name] != found[name]
     ]
-    own, other = wanted["functions"], found["functions"]
+    own, other = expected["functions"], found["functions"]
     lines += [
-        f"{name}: {own[name]} here, {other[name]} there"
-        for name in ("loss", "optimizer", "augment")
-        if own[name] != other[name]
+        f"{name}: {own.get(name)} here, {other.get(name)} there"
+        for name in ("task", "loss", "optimizer", "augment")
+        if own.get(name) != other.get(name)
     ]
     _refuse(lines)
 
 
 def _refuse(lines: list[str]) -> None:
     if lines:
-        raise ValueError("the run in the folder was another one:\n" + "\n".join(lines))
+        raise ValueError(
+            "the run in the folder has other options:\n" + "\n".join(lines)
+        )
 
 
 def _check_step(there: dict[str, str], here: dict[str, str]) -> None:
-    """Refuses a step that computes something else under the same names and options."""
-    same_jax = there["jax"] == here["jax"]  # Another one may write a step otherwise.
+    """Refuses a training step that computes something else under the same options."""
+    same_jax = there["jax"] == here["jax"]  # Another version may trace it otherwise.
     if same_jax and there["step"] != here["step"]:
         _refuse(
             [
@@ -201,7 +202,7 @@ def _check_step(there: dict[str, str], here: dict[str, str]) -> None:
 
 
 def _cut_records(file: Path, step: int) -> None:
-    """Leaves out records of steps that are taken again, and a line cut short."""
+    """Drops records of steps that are taken again, and incomplete lines."""
     if not file.exists():
         return
     kept = []
@@ -216,7 +217,7 @@ def _cut_records(file: Path, step: int) -> None:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Writes all or nothing."""
+    """Writes the whole text or nothing."""
     written = file.with_name(f".{file.name}.new")
     written.write_text(text)
     os.replace(written, file)

@@ -1,10 +1,8 @@
-"""The loop: from a network and data to a trained network, one record at a time."""
+"""The training loop, one record at a time."""
 
 import contextlib
-import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +13,15 @@ import optax
 from cnn_jax.data import Dataset
 from cnn_jax.data.augment import Augment
 from cnn_jax.nn import Chain
+from cnn_jax.tasks import Task
+from cnn_jax.tasks.metrics import Loss
 from cnn_jax.training.config import Config
+from cnn_jax.training.early_stopping import EarlyStopping
 from cnn_jax.training.evaluate import evaluate
 from cnn_jax.training.folder import Folder
 from cnn_jax.training.interrupts import Interrupts
-from cnn_jax.training.metrics import Loss
+from cnn_jax.training.record import Record
 from cnn_jax.training.trainer import Trainer
-
-
-@dataclass(frozen=True)
-class Record:
-    """What the steps since the last one came to; an entry per network where many are.
-
-    Args:
-        epoch: Of which it is a part or the whole, from 1.
-        step: How many steps were taken.
-        loss: Its mean over the examples of these steps.
-        metrics: `error`, the share of wrong logits; and what is said of the validation
-            split, under `validation_loss` and `validation_error`.
-        examples_per_second: Over these steps, of all networks together.
-        steps: How many there are to be, if nothing ends training early.
-        seconds_left: Until then, at this speed.
-    """
-
-    epoch: int
-    step: int
-    loss: Any
-    metrics: dict[str, Any] = field(default_factory=dict)
-    examples_per_second: float = 0.0
-    steps: int = 0
-    seconds_left: float = 0.0
 
 
 def fit(
@@ -52,50 +29,52 @@ def fit(
     data: Dataset | Sequence[Dataset],
     config: Config,
     *,
+    task: Task | None = None,
     loss: Loss | None = None,
     optimizer: optax.GradientTransformation | None = None,
     augment: Augment | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
 ) -> Generator[Record, None, None]:
-    """Trains a network, or many alike, and yields a record every epoch.
+    """Trains a network, or several at once, and yields a record every epoch.
 
-    Small data lies on the device and is shuffled there; large data is streamed.
-    Whenever a record is out, and when the generator ends or is closed, `net` holds the
-    weights learned so far. What is wrong is said at the call, before any compilation.
+    Small data stays on the device and is shuffled there; large data is streamed.
+    Whenever a record is yielded, and when the generator ends or is closed, `net` holds
+    the current weights. Wrong arguments are refused at the call, before compilation.
 
-    With a `folder`, the run can be cut off at any moment: its checkpoints are written
-    while it goes on, Ctrl-C and SIGTERM write one more before they end it, and with
-    `resume` it goes on from the newest that is whole, to the very weights that it would
-    have come to.
+    With a `folder`, the run can be interrupted at any moment: checkpoints are written
+    while training goes on, and Ctrl-C and SIGTERM write one more before they stop it.
+    `resume` continues from the newest undamaged checkpoint and reaches the very weights
+    that the uninterrupted run would have reached.
 
     Args:
-        net: What is trained, in place: a Chain, or several that differ in their weights
-            alone, side by side: mapped by `vmap`, or on a CPU in turn.
-        data: What it learns from, its `train` split: one for all, or one for each
-            network. The `validation` split, if there is one, is evaluated every record.
-        config: How.
-        loss: From logits and labels to one loss per example; by default the one that
-            `config` names.
-        optimizer: Any of optax's; the one that `config` names by default.
-        augment: From a key and a batch of inputs to a batch that is as good; what
-            `config` names by default.
-        folder: Where `checkpoints/`, `metrics.jsonl` and `profile/` go; how it is
-            trained is added to its `config.json`.
-        resume: Whether to go on with the run in `folder`, if there is one.
+        net: Trained in place: a Chain, or several that differ in their weights only.
+            Several are mapped by `vmap`, or on a CPU trained in turn.
+        data: Its `train` split is trained on: one data set for all networks, or one for
+            each. A `validation` split is evaluated at every record.
+        config: The options.
+        task: What outputs mean; by default read from the labels and `config.loss`.
+        loss: A function from outputs and labels to one loss per example, instead of a
+            task.
+        optimizer: Any optax optimizer; by default the one that `config` names.
+        augment: A function from a key and a batch of inputs to a batch; by default the
+            augmentations that `config` names.
+        folder: Where `checkpoints/`, `metrics.jsonl` and `profile/` go; the options are
+            added to its `config.json`.
+        resume: Whether to continue the run in `folder`, if there is one.
 
     Returns:
-        A generator of records: the step, and the loss, error and speed since the record
-        before. Each batch was measured before the step it led to.
+        A generator of records: step, loss, error and speed since the record before. The
+        metrics of a batch are those before the step that it leads to.
 
     Raises:
-        ValueError: If the networks differ in architecture, there are not as many data
-            sets as networks, a batch is larger than the data, labels do not fit the
-            loss or the logits, a stage or head is unknown, or the run in `folder` was
-            another one.
+        ValueError: If the networks differ in architecture, the number of data sets is
+            not that of the networks, a batch is larger than the data, labels do not fit
+            the task or the outputs, a stage or head is unknown, or the run in `folder`
+            has other options.
         FileExistsError: If there is a run in `folder`, but not `resume`.
         PermissionError: If `folder` cannot be written to.
-        NotFiniteError: While training, if a loss or weight is no longer a number.
+        NotFiniteError: While training, if a loss or weight becomes NaN or infinite.
 
     Example:
         >>> from cnn_jax import nn
@@ -109,36 +88,63 @@ def fit(
         >>> last.metrics["error"]
         0.0
     """
-    trainer = Trainer(
-        net, data, config, loss=loss, optimizer=optimizer, augment=augment
-    )
+    given = {"task": task, "loss": loss, "optimizer": optimizer, "augment": augment}
+    trainer = Trainer(net, data, config, **given)
     if folder is None:
         if resume or config.profile:
-            what = "resume" if resume else "profile"
-            raise ValueError(f"`{what}` needs a `folder`, but there is none.")
+            name = "resume" if resume else "profile"
+            raise ValueError(f"`{name}` needs a `folder`, but there is none.")
         return _records(trainer, None)
     return _records(trainer, Folder(Path(folder), trainer, resume=resume))
 
 
+def check(
+    net: Chain | Sequence[Chain],
+    data: Dataset | Sequence[Dataset],
+    config: Config,
+    *,
+    task: Task | None = None,
+    loss: Loss | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    augment: Augment | None = None,
+) -> None:
+    """Raises what `fit` would raise before it compiles, and trains nothing.
+
+    Args:
+        net: As `fit` takes it.
+        data: As `fit` takes it.
+        config: As `fit` takes it.
+        task: As `fit` takes it.
+        loss: As `fit` takes it.
+        optimizer: As `fit` takes it.
+        augment: As `fit` takes it.
+
+    Raises:
+        ValueError: If an argument does not fit the others; see `fit`.
+    """
+    given = {"task": task, "loss": loss, "optimizer": optimizer, "augment": augment}
+    Trainer(net, data, config, **given)
+
+
 def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None, None]:
     trainer.start()
-    watch = EarlyStopping(trainer.config)
+    stopping = EarlyStopping(trainer.config)
     interrupts = Interrupts((lambda: None) if folder is None else folder.save_now)
     with contextlib.ExitStack() as stack:
         if folder is not None:  # Without one, Ctrl-C has nothing to wait for.
-            folder.go_on(watch)
+            folder.restore_into(stopping)
             stack.enter_context(interrupts)
             stack.callback(folder.close)
-        stack.callback(_finish, trainer, watch)
-        while trainer.step < trainer.steps and not watch.done:
+        stack.callback(_finish, trainer, stopping)
+        while trainer.step < trainer.steps and not stopping.done:
             interrupts.busy = True
-            with _profiled(folder, watch):
+            with _profiled(folder, stopping):
                 record = _next(trainer, interrupts)
-            best = watch.see(record)
+            best = stopping.update(record)
             if best and trainer.best:
                 trainer.best = trainer.weights()
             if folder is not None:
-                folder.note(record, best=best)
+                folder.write(record, best=best)
             interrupts.check()
             interrupts.busy = False
             yield record
@@ -147,9 +153,9 @@ def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None,
 
 
 @contextlib.contextmanager
-def _profiled(folder: Folder | None, watch: "EarlyStopping") -> Iterator[None]:
-    """Traces the second record, when all is compiled, if that was asked for."""
-    if folder is None or not watch.config.profile or watch.records != 1:
+def _profiled(folder: Folder | None, stopping: EarlyStopping) -> Iterator[None]:
+    """Traces the second record, after compilation, if `config.profile`."""
+    if folder is None or not stopping.config.profile or stopping.records != 1:
         yield
         return
     with jax.profiler.trace(folder.path / "profile"):
@@ -166,83 +172,37 @@ def _next(trainer: Trainer, interrupts: Interrupts) -> Record:
     means = trainer.means()
     seconds = time.perf_counter() - began
     trainer.give_back()
-    means |= _validated(trainer)
-    seen = (upto - first) * trainer.examples / trainer.batches * len(trainer.nets)
+    means |= _validate(trainer)
+    count = (upto - first) * trainer.examples / trainer.batches * len(trainer.nets)
     return Record(
         epoch=epoch,
         step=upto,
         loss=means.pop("loss"),
         metrics=means,
-        examples_per_second=seen / seconds,
+        examples_per_second=count / seconds,
         steps=trainer.steps,
         seconds_left=(trainer.steps - upto) * seconds / (upto - first),
     )
 
 
-def _validated(trainer: Trainer) -> dict[str, Any]:
-    """What the networks make of the validation split."""
-    found = [
-        evaluate(net, one.validation, loss=trainer.plain_loss)
-        for net, one in zip(
-            trainer.nets,
-            trainer.every * (len(trainer.nets) // len(trainer.every)),
-            strict=True,
-        )
+def _validate(trainer: Trainer) -> dict[str, Any]:
+    """Metrics of the validation split."""
+    sets = trainer.datasets * (len(trainer.nets) // len(trainer.datasets))
+    task = trainer.spec.task.for_evaluation()
+    each = [
+        evaluate(net, one.validation, task=task)
+        for net, one in zip(trainer.nets, sets, strict=True)
         if one.validation is not None
     ]
-    if not found:
+    if not each:
         return {}
-    named = {f"validation_{name}": [one[name] for one in found] for name in found[0]}
+    named = {f"validation_{name}": [one[name] for one in each] for name in each[0]}
     if trainer.single:
         return {name: values[0] for name, values in named.items()}
     return {name: np.array(values) for name, values in named.items()}
 
 
-def _finish(trainer: Trainer, watch: "EarlyStopping") -> None:
-    """Leaves the weights in the networks: the best where training waited for better."""
-    ended = watch.done or trainer.step == trainer.steps
+def _finish(trainer: Trainer, stopping: EarlyStopping) -> None:
+    """Leaves the final weights in the networks: the best ones where they are kept."""
+    ended = stopping.done or trainer.step == trainer.steps
     trainer.give_back(trainer.best if trainer.best and ended else None)
-
-
-@dataclass
-class EarlyStopping:
-    """Whether training still gets better.
-
-    Args:
-        config: Which says how good is good enough, and how long to wait.
-        best: The score of the best record.
-        score: That of the last, the less the better.
-        waited: Records since the best.
-        records: How many there were.
-        done: Whether training ends.
-    """
-
-    config: Config
-    best: float = math.inf
-    score: float = math.inf
-    waited: int = 0
-    records: int = 0
-    done: bool = False
-
-    def see(self, record: Record) -> bool:
-        """Looks at a record, and says whether it is the best so far."""
-        self.score = float(np.mean(record.metrics.get("validation_loss", record.loss)))
-        better = self.score < self.best
-        self.best = min(self.best, self.score)
-        self.waited = 0 if better else self.waited + 1
-        self.records += 1
-        patience, desired = self.config.patience, self.config.desired_error
-        error = record.metrics.get("error")
-        self.done = patience is not None and self.waited >= patience
-        if desired is not None and error is not None:
-            self.done |= bool(np.all(error <= desired))
-        return better
-
-    def notes(self) -> dict[str, Any]:
-        """All but the configuration."""
-        return {name: value for name, value in vars(self).items() if name != "config"}
-
-    def restore(self, notes: dict[str, Any]) -> None:
-        """Takes over what `notes` gave."""
-        for name, value in notes.items():
-            setattr(self, name, value)

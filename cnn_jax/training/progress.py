@@ -1,26 +1,24 @@
-"""What people see while a network learns."""
+"""Progress bar for training."""
 
 import contextlib
 from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-if TYPE_CHECKING:
-    from cnn_jax.training.loop import Record
+from cnn_jax.training.record import Record
 
 
 def progress_bar(
-    records: Iterable["Record"], *, name: str = "", console: Console | None = None
-) -> Generator["Record", None, None]:
-    """Passes records on, under a bar; where there is no terminal, in plain lines.
+    records: Iterable[Record], *, name: str = "", console: Console | None = None
+) -> Generator[Record, None, None]:
+    """Shows records as a progress bar, or as plain lines where there is no terminal.
 
     Args:
         records: What `fit` yields.
-        name: What is trained.
-        console: Where it is shown; the terminal by default.
+        name: A title.
+        console: The output; the terminal by default.
 
     Yields:
         The same records.
@@ -50,17 +48,17 @@ def _bar(console: Console) -> Progress:
     )
 
 
-def _line(name: str, record: "Record") -> str:
+def _line(name: str, record: Record) -> str:
     left = f"{record.seconds_left:,.0f} s left"
     epoch = f"epoch {record.epoch}, step {record.step:,} of {record.steps:,}"
     return f"{name + ': ' if name else ''}{epoch}: {describe(record)}, {left}"
 
 
-def describe(record: "Record") -> str:
-    """Loss, share of wrong logits and speed; the means over networks."""
+def describe(record: Record) -> str:
+    """Loss, error rate and speed; means over networks."""
     parts = [f"loss {np.mean(record.loss):.3f}"]
     if "error" in record.metrics:
-        parts.append(f"wrong {np.mean(record.metrics['error']):.2%}")
+        parts.append(f"error {np.mean(record.metrics['error']):.2%}")
     if "validation_error" in record.metrics:
-        parts.append(f"unseen {np.mean(record.metrics['validation_error']):.2%}")
+        parts.append(f"validation {np.mean(record.metrics['validation_error']):.2%}")
     return ", ".join([*parts, f"{record.examples_per_second:,.0f}/s"])

@@ -1,4 +1,4 @@
-"""What became of a training, told on a page: how it went, and where it is wrong."""
+"""The report of a run: learning curves, metrics on the test split, worst errors."""
 
 import json
 from collections.abc import Sequence
@@ -7,19 +7,21 @@ from typing import Any
 
 import jax
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from cnn_jax import report
 from cnn_jax.data import Dataset, as_float, input_name
 from cnn_jax.nn import Chain
+from cnn_jax.tasks import CustomLoss, Task
+from cnn_jax.tasks.metrics import Loss
 from cnn_jax.training.evaluate import evaluate, predict
+from cnn_jax.training.fingerprint import CONFIGURED
 from cnn_jax.training.folder import read_config, read_functions
-from cnn_jax.training.loop import Record
-from cnn_jax.training.losses import LOSSES
-from cnn_jax.training.metrics import Loss
+from cnn_jax.training.record import Record
 from cnn_jax.training.run import hardware
-from cnn_jax.training.trainer import CONFIGURED
+from cnn_jax.training.task import task_of
 
-SHOWN = 40  # Of the worst mistakes.
+SHOWN = 40  # The number of worst errors that are shown.
 
 
 def write_report(
@@ -27,44 +29,49 @@ def write_report(
     net: Chain,
     data: Dataset,
     *,
+    task: Task | None = None,
     loss: Loss | None = None,
     page: report.Page | None = None,
 ) -> Path:
-    """Writes `report.html`: learning curves, and what the network makes of the test.
+    """Writes `report.html`: learning curves, and metrics on the test split.
 
     Args:
-        folder: Which `fit` was given.
-        net: What it trained.
-        data: What it learned from and is tested on.
-        loss: The loss that `fit` was given; the one that the configuration names by
-            default. A run that was given one is reported without, where it is missing.
-        page: What is gone on with; a new one by default.
+        folder: The folder that `fit` was given.
+        net: The trained network.
+        data: The data that it was trained on.
+        task: The task that `fit` was given; by default that of the configuration.
+        loss: The loss that `fit` was given. If it was given one and the report is not,
+            the report has no loss.
+        page: A page to continue; a new one by default.
 
     Returns:
-        Where the page is.
+        The path of the page.
     """
     folder = Path(folder)
     page = page or report.Page(f"Training {folder.name}")
-    learning(page, read_records(folder))
-    own = read_functions(folder)["loss"]
-    named = LOSSES[read_config(folder).loss]
-    page.section("On examples that it never saw")
-    found = evaluate(net, data.test, loss=loss or named)
-    if loss is None and own != CONFIGURED:
-        found.pop("loss")
+    learning_curves(page, read_records(folder))
+    functions = read_functions(folder)
+    named = task_of(read_config(folder), [data], task).for_evaluation()
+    page.section("On the test split")
+    metrics = evaluate(net, data.test, task=named if loss is None else CustomLoss(loss))
+    own = functions.get("task", functions["loss"])
+    if task is None and loss is None and own != CONFIGURED:
+        metrics.pop("loss")
         page.text(f"The loss of this training, {own}, was not given to the report.")
-    page.table(list(found), [[f"{value:.4f}" for value in found.values()]])
+    page.table(list(metrics), [[f"{value:.4f}" for value in metrics.values()]])
     if _one_of_many(data):
         inputs = data.test[input_name(data.test)]
         logits, labels = predict(net, inputs), data.test["label"]
-        mistakes(page, inputs, logits, labels, data.classes)
+        show_errors(page, inputs, logits, labels, data.classes)  # pyright: ignore[reportArgumentType]
     page.write(folder / "report.html", footer=hardware())
     return folder / "report.html"
 
 
 def _one_of_many(data: Dataset) -> bool:
-    """Whether there are arrays with one class per example."""
-    labels = data.test["label"] if hasattr(data.test, "keys") else np.zeros((0, 0))
+    """Whether the test split is one array of inputs with one class each."""
+    if not hasattr(data.test, "keys") or len(data.test) != 2:
+        return False
+    labels = data.test["label"]
     return labels.ndim == 1 and not np.issubdtype(labels.dtype, np.floating)
 
 
@@ -72,10 +79,10 @@ def read_records(folder: str | Path) -> list[Record]:
     """The records that `fit` wrote to `metrics.jsonl`.
 
     Args:
-        folder: Which `fit` was given.
+        folder: The folder that `fit` was given.
 
     Returns:
-        Them in their order.
+        The records in order.
 
     Raises:
         FileNotFoundError: If there are none.
@@ -85,82 +92,94 @@ def read_records(folder: str | Path) -> list[Record]:
     return [Record(**record) for record in found if "step" in record]
 
 
-def learning(page: report.Page, records: Sequence[Record]) -> None:
+def learning_curves(page: report.Page, records: Sequence[Record]) -> None:
     """Adds the curves of the loss and of the error rate.
 
     Args:
-        page: To which.
-        records: What `fit` yielded; bands are standard deviations over networks.
+        page: The page.
+        records: Those of `fit`; bands are standard deviations over networks.
     """
     steps = np.array([record.step for record in records])
     curves: dict[str, dict[str, Any]] = {
         "loss": {"training": [record.loss for record in records]}
     }
     for name in records[0].metrics if records else ():
-        which, _, what = name.rpartition("_")
-        line = [record.metrics[name] for record in records]
-        curves.setdefault(what, {})[which or "training"] = line
-    for what, lines in curves.items():
-        drawn = {name: (steps, *_spread(line)) for name, line in lines.items()}
-        y = "error rate" if what == "error" else what
-        figure = report.curves({f"{y} while learning": drawn}, x="step", y=y)
-        page.figure(figure, f"The {y}, over the steps since the record before.")
+        split, _, metric = name.rpartition("_")
+        values = [record.metrics[name] for record in records]
+        curves.setdefault(metric, {})[split or "training"] = values
+    for metric, lines in curves.items():
+        drawn = {name: (steps, *_mean_and_std(line)) for name, line in lines.items()}
+        y = "error rate" if metric == "error" else metric
+        figure = report.curves({f"{y} during training": drawn}, x="step", y=y)
+        page.figure(figure, f"The {y} over the steps since the record before.")
 
 
-def _spread(line: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations over networks."""
+def _mean_and_std(line: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over networks, for each record."""
     values = np.array([np.atleast_1d(value) for value in line])
     return values.mean(axis=1), values.std(axis=1)
 
 
-def mistakes(
+def show_errors(
     page: report.Page,
     inputs: np.ndarray,
     logits: np.ndarray,
     labels: np.ndarray,
     classes: Sequence[str],
 ) -> np.ndarray:
-    """Adds what was taken for what, and the worst mistakes, as pictures if they are.
+    """Adds the confusion matrix, the most frequent confusions, and the worst errors.
 
-    The worst are those of which the network was surest.
+    The worst errors are those of the highest probability; they are shown if the inputs
+    are images.
 
     Args:
-        page: To which.
-        inputs: What was voted on.
+        page: The page.
+        inputs: Inputs of the network.
         logits: One row per input.
-        labels: What it was.
-        classes: The names.
+        labels: True classes.
+        classes: Their names.
 
     Returns:
-        How often each class (rows) was taken for each (columns).
+        The confusion matrix: counts of true classes (rows) by predicted ones (columns).
     """
-    answers, counts = logits.argmax(axis=-1), np.zeros((len(classes),) * 2, int)
-    np.add.at(counts, (labels, answers), 1)
-    page.figure(
-        report.confusion(counts, classes),
-        "True classes (rows) and predicted classes (columns).",
-    )
+    predicted = logits.argmax(axis=-1)
+    counts = confusion_matrix(labels, predicted, labels=range(len(classes)))
+    caption = "True classes (rows) and predicted classes (columns)."
+    page.figure(report.confusion(counts, classes), caption)
     wrong = counts - np.diag(np.diag(counts))
-    most = [at for at in np.argsort(wrong, axis=None)[::-1][:5] if wrong.flat[at]]
-    pairs = [divmod(int(at), len(classes)) for at in most]
-    rows = [[classes[t], classes[v], str(wrong[t, v])] for t, v in pairs]
-    page.table(["true", "taken for", "times"], rows or [["none", "", ""]])
+    frequent = [at for at in np.argsort(wrong, axis=None)[::-1][:5] if wrong.flat[at]]
+    pairs = [divmod(int(at), len(classes)) for at in frequent]
+    rows = [[classes[t], classes[p], str(wrong[t, p])] for t, p in pairs]
+    page.table(["true", "predicted", "times"], rows or [["none", "", ""]])
     page.text(f"{wrong.sum():,} of {counts.sum():,} predictions were wrong.")
-    sure = np.asarray(jax.nn.softmax(logits.astype(np.float32)))
-    sure = np.where(answers == labels, -1, sure.max(axis=-1))
-    worst = np.argsort(-sure, kind="stable")[: min(SHOWN, int(wrong.sum()))]
-    if len(worst) and inputs.ndim == 4 and inputs.shape[-1] in (1, 3):
-        said = [(int(labels[i]), int(answers[i])) for i in worst]
-        titles = [f"{classes[t]}, not {classes[v]}" for t, v in said]
-        page.figure(
-            report.images([_picture(inputs[i]) for i in worst], titles=titles),
-            "The worst: what they are, and what they were taken for, the surest first.",
-        )
+    _show_worst(page, inputs, logits, labels, classes)
     return counts
 
 
-def _picture(image: np.ndarray) -> np.ndarray:
-    """Values from −1 to 1 as a picture of colours, or of grey as it is."""
+def _show_worst(
+    page: report.Page,
+    inputs: np.ndarray,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+) -> None:
+    """Adds the images that were misclassified with the highest probability."""
+    predicted = logits.argmax(axis=-1)
+    highest = np.asarray(jax.nn.softmax(logits.astype(np.float32))).max(axis=-1)
+    highest = np.where(predicted == labels, -1, highest)
+    worst = np.argsort(-highest, kind="stable")
+    worst = worst[: min(SHOWN, int((predicted != labels).sum()))]
+    if len(worst) and inputs.ndim == 4 and inputs.shape[-1] in (1, 3):
+        pairs = [(int(labels[i]), int(predicted[i])) for i in worst]
+        titles = [f"{classes[true]}, not {classes[other]}" for true, other in pairs]
+        page.figure(
+            report.images([_displayed(inputs[i]) for i in worst], titles=titles),
+            "The worst errors: true class, and predicted class, most probable first.",
+        )
+
+
+def _displayed(image: np.ndarray) -> np.ndarray:
+    """An image as matplotlib shows it: one channel as it is, three from 0 to 1."""
     if image.shape[-1] == 1:
         return image[..., 0]
     return np.clip((np.asarray(as_float(jax.numpy.asarray(image))) + 1) / 2, 0, 1)

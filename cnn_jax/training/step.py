@@ -1,41 +1,44 @@
-"""One step of training: pure functions of split state, compiled once per network."""
+"""One training step: pure functions of split state, compiled once per network."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 from jaxtyping import Array
 
-from cnn_jax.data import as_float, mixup
+from cnn_jax.data import mixup
 from cnn_jax.data.augment import Augment
+from cnn_jax.data.dataset import floats
 from cnn_jax.lowering import compiler_options
-from cnn_jax.training.metrics import Loss, Metrics, batch_metrics
+from cnn_jax.tasks import Task
+from cnn_jax.tasks.metrics import Metrics
 
 
 class State(NamedTuple):
-    """Everything that a step reads or changes, but for the data."""
+    """Everything that a step reads or changes, except the data."""
 
-    params: nnx.State  # What learns,
-    frozen: nnx.State  # weights that do not,
-    rest: nnx.State  # and statistics and chance.
+    params: nnx.State  # Trained weights.
+    frozen: nnx.State  # Weights that are not trained.
+    rest: nnx.State  # Batch statistics and RNG state.
     opt_state: optax.OptState
     average: tuple[nnx.State, nnx.State] | None  # Of params and rest.
-    key: Array  # Of the run: a step and an epoch derive their own.
-    step: Array  # How many were taken.
-    halted: Array  # Whether the next one would give what is not finite.
-    total: Metrics  # Since the last record.
+    key: chex.PRNGKey  # Of the run; each step and epoch derives its own.
+    step: Array  # The number of steps taken.
+    halted: Array  # Whether the next step would give NaN or infinity.
+    total: Metrics  # Sums since the last record.
 
 
 class StepSpec(NamedTuple):
-    """Everything that a step never changes, and what it is compiled for."""
+    """Everything that is static in a step."""
 
     graph: nnx.GraphDef
-    learns: Any  # The filter that tells `params` from the others.
-    loss: Loss
+    trained: Any  # The filter of `params`.
+    task: Task
     optimizer: optax.GradientTransformation
     batch_size: int
     augment: Augment | None = None
@@ -44,14 +47,14 @@ class StepSpec(NamedTuple):
     accumulate: int = 1
     ema: float | None = None
     heads: tuple[tuple[str, float], ...] = ()
-    sums: tuple[str, ...] = ("loss", "count", "error")
+    metrics: tuple[str, ...] = ("loss", "count", "error")
 
 
 Parts = tuple[nnx.State, nnx.State, nnx.State]
-Batch = tuple[Array, Array, Array]  # Inputs, labels, and 0 for what fills the batch.
+Batch = tuple[Any, Any, Array]  # Inputs, labels, and a mask with 0 for padding rows.
 
 
-def start(spec: StepSpec, parts: Parts, key: Array) -> State:
+def start(spec: StepSpec, parts: Parts, key: chex.PRNGKey) -> State:
     """The state before the first step."""
     params, frozen, rest = parts
     return State(
@@ -63,38 +66,43 @@ def start(spec: StepSpec, parts: Parts, key: Array) -> State:
         key=key,
         step=jnp.int32(0),
         halted=jnp.array(False),
-        total={name: jnp.float32(0) for name in spec.sums},
+        total={name: jnp.float32(0) for name in spec.metrics},
     )
 
 
 @partial(jax.jit, static_argnames=("examples", "batch_size"))
 def shuffled(
-    key: Array, step: Array, *, examples: int, batch_size: int
+    key: chex.PRNGKey, step: Array, *, examples: int, batch_size: int
 ) -> tuple[Array, Array]:
-    """Every example once, in the order of this epoch, and the step it began with.
+    """The row numbers of an epoch in random order, and the step it started with.
 
-    The last batch is filled up from the front once more. A filler is written as ~row,
-    which is negative: its loss does not count, but statistics of the batch, which
-    cannot be masked, see examples like any others.
+    The last batch is padded with the first rows. Padding rows are stored as ~row, which
+    is negative, so the mask is part of the index: their loss does not count, but batch
+    statistics, which cannot be masked, include them.
     """
     epoch, done = jnp.divmod(step, -(-examples // batch_size))
     key = jax.random.fold_in(jax.random.split(key)[0], epoch)
     order = jax.random.permutation(key, examples).astype(jnp.int32)
-    filled = jnp.concatenate([order, ~jnp.resize(order, (-examples % batch_size,))])
-    return filled, step - done
+    padding = ~jnp.resize(order, (-examples % batch_size,))
+    return jnp.concatenate([order, padding]), step - done
 
 
 def train_step(
-    spec: StepSpec, state: State, inputs: Array, labels: Array, at: Array
+    spec: StepSpec,
+    state: State,
+    inputs: chex.ArrayTree,
+    labels: chex.ArrayTree,
+    at: Array,
 ) -> State:
-    """Learns from the rows `at`, and adds the batch's metrics to `total`.
+    """Takes a step on the rows `at`, and adds the metrics of the batch to `total`.
 
     A step whose loss or weights would not be finite is not taken, nor is any after it.
-    The new state is made inside of the branch that takes it, so that neither it nor a
-    copy of the old one is written only to be chosen from.
+    The new state is computed inside the branch that keeps it, so that no copy of the
+    old state is made only to choose between the two.
     """
     rows, mask = jnp.maximum(at, ~at), (at >= 0).astype(jnp.float32)
-    gradient, rest, found = gradients(spec, state, (inputs[rows], labels[rows], mask))
+    x, y = jax.tree.map(lambda array: array[rows], (inputs, labels))
+    gradient, rest, found = gradients(spec, state, (x, y, mask))
     params, _ = _updated(spec, state, gradient)
     fine = jnp.isfinite(found["loss"]) & ~state.halted & finite(params)
 
@@ -129,19 +137,19 @@ def _updated(
 def gradients(
     spec: StepSpec, state: State, batch: Batch
 ) -> tuple[nnx.State, nnx.State, Metrics]:
-    """The gradient of the mean loss, what becomes of `rest`, and the sums."""
-    slope = jax.grad(partial(_objective, spec, state.frozen), has_aux=True)
+    """The gradient of the mean loss, the new `rest`, and the metrics."""
+    gradient_of = jax.grad(partial(_objective, spec, state.frozen), has_aux=True)
     parts = in_parts(spec, state, batch)
     first = jax.tree.map(lambda x: x[0], parts)
     if spec.accumulate == 1:
-        total, (rest, found) = slope(state.params, state.rest, *first)
+        total, (rest, found) = gradient_of(state.params, state.rest, *first)
     else:
-        like = jax.eval_shape(slope, state.params, state.rest, *first)
+        like = jax.eval_shape(gradient_of, state.params, state.rest, *first)
         nothing = _zeros((like[0], like[1][1]))
 
         def add(carry: Any, part: Any) -> tuple[Any, None]:
             rest, totals = carry
-            gradient, (rest, found) = slope(state.params, rest, *part)
+            gradient, (rest, found) = gradient_of(state.params, rest, *part)
             return (rest, _plus(totals, (gradient, found))), None
 
         carry, _ = jax.lax.scan(add, (state.rest, nothing), parts)
@@ -150,7 +158,7 @@ def gradients(
 
 
 def in_parts(spec: StepSpec, state: State, batch: Batch) -> tuple[Batch, Array]:
-    """The parts in which a batch goes through the network, each with a key."""
+    """The parts that a batch is cut into to save memory, each with a key."""
     cut = jax.tree.map(lambda x: x.reshape(spec.accumulate, -1, *x.shape[1:]), batch)
     key = jax.random.fold_in(jax.random.split(state.key)[1], state.step)
     return cut, jax.random.split(key, spec.accumulate)
@@ -162,63 +170,64 @@ def _objective(
     params: nnx.State,
     rest: nnx.State,
     batch: Batch,
-    key: Array,
+    key: chex.PRNGKey,
 ) -> tuple[Array, tuple[nnx.State, Metrics]]:
-    """The summed loss of a batch, with its heads; and what the network has become."""
-    x, targets = seen(spec, batch, key)
-    logits, rest = forward(spec, params, frozen, rest, x)
+    """The summed loss of a batch with its auxiliary heads; the new `rest`, metrics."""
+    x, targets = augmented(spec, batch, key)
+    outputs, rest = forward(spec, params, frozen, rest, x)
 
-    def found(logits: Array) -> Metrics:
+    def metrics(outputs: Any) -> Metrics:
         parts = [
             jax.tree.map(
-                lambda s, a=share: a * s, batch_metrics(spec.loss, logits, y, batch[2])
+                lambda s, a=share: a * s, spec.task.metrics(outputs, y, batch[2])
             )
             for share, y in targets
         ]
         return parts[0] if len(parts) == 1 else _plus(*parts)
 
-    out = found(logits[0])
-    total = out["loss"]
-    for head, (_, weight) in zip(logits[1:], spec.heads, strict=True):
-        total = total + weight * found(head)["loss"]
-    return total, (rest, out)
+    found = metrics(outputs[0])
+    total = found["loss"]
+    for head, (_, weight) in zip(outputs[1:], spec.heads, strict=True):
+        total = total + weight * metrics(head)["loss"]
+    return total, (rest, found)
 
 
-def seen(
-    spec: StepSpec, batch: Batch, key: Array
-) -> tuple[Array, list[tuple[Any, Array]]]:
-    """What a network sees of a batch; and the labels, with how much each counts."""
+def augmented(
+    spec: StepSpec, batch: Batch, key: chex.PRNGKey
+) -> tuple[Any, list[tuple[Any, Any]]]:
+    """The inputs after augmentation; and the labels, each with its weight."""
     x, y, _ = batch
     keys = jax.random.split(key)
-    x = as_float(x)
+    x = floats(x)
     if spec.augment is not None:
         x = spec.augment(keys[0], x)
     if not spec.mixup:
         return x, [(1.0, y)]
     x, partner, share = mixup(keys[1], x, alpha=spec.mixup)
-    return x, [(share, y), (1 - share, y[partner])]
+    other = jax.tree.map(lambda array: array[partner], y)
+    return x, [(share, y), (1 - share, other)]
 
 
 def forward(
-    spec: StepSpec, params: nnx.State, frozen: nnx.State, rest: nnx.State, x: Array
-) -> tuple[list[Array], nnx.State]:
-    """The logits, then those of heads that learn; and what the network has become."""
+    spec: StepSpec, params: nnx.State, frozen: nnx.State, rest: nnx.State, x: Any
+) -> tuple[list[Any], nnx.State]:
+    """The outputs, then those of trained auxiliary heads; and the new `rest`."""
     net, x = merged(spec, params, frozen, rest, x)
     if spec.heads:
         every = net.with_heads(x)
-        logits = [every[net.names[-1]], *(every[name] for name, _ in spec.heads)]
+        outputs = [every[net.names[-1]], *(every[name] for name, _ in spec.heads)]
     else:
-        logits = [net(x)]
-    left: Any = nnx.split(net, spec.learns, nnx.Param, ...)[3]
+        outputs = [net(x)]
+    new: Any = nnx.split(net, spec.trained, nnx.Param, ...)[3]
     if spec.half:
-        logits = [vote.astype(jnp.float32) for vote in logits]
-    return logits, left
+        outputs = jax.tree.map(_full, outputs)
+    return outputs, new
 
 
 def merged(
-    spec: StepSpec, params: nnx.State, frozen: nnx.State, rest: nnx.State, x: Array
-) -> tuple[Any, Array]:
-    """A network and its input, in the precision that it computes in."""
+    spec: StepSpec, params: nnx.State, frozen: nnx.State, rest: nnx.State, x: Any
+) -> tuple[Any, Any]:
+    """The network and its input, in the precision of the computation."""
     if spec.half:
         params, frozen, x = jax.tree.map(_half, (params, frozen, x))
     return nnx.merge(spec.graph, params, frozen, rest, copy=True), x
@@ -226,6 +235,10 @@ def merged(
 
 def _half(x: Array) -> Array:
     return x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x
+
+
+def _full(x: Array) -> Array:
+    return x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x
 
 
 def _plus(a: Any, b: Any) -> Any:
@@ -237,14 +250,14 @@ def _zeros(like: Any) -> Any:
 
 
 def _averaged(old: Any, new: Any, decay: float, count: Array) -> Any:
-    """The debiased exponential moving average, of floats; other values are the new.
+    """The debiased exponential moving average of floats; other values are replaced.
 
     With a_t the average after t steps and d its decay,
 
         a_t = a_{t−1} + (new − a_{t−1}) · (1 − d) / (1 − d^t)
 
     which is `optax.ema(d, debias=True)`, kept in its debiased form: a_1 is the first
-    value, and the weights from before training count for nothing.
+    value, and the initial weights have no influence.
     """
     share = (1 - decay) / -jnp.expm1(count * jnp.log(decay)) if decay else 1.0
 
@@ -257,7 +270,7 @@ def _averaged(old: Any, new: Any, decay: float, count: Array) -> Any:
 
 
 def finite(tree: Any) -> Array:
-    """Whether every float in a tree is a number."""
+    """Whether every float in a tree is finite."""
     floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.array([jnp.isfinite(x).all() for x in floats]).all()
 
@@ -265,22 +278,22 @@ def finite(tree: Any) -> Array:
 def train_steps(
     spec: StepSpec,
     state: State,
-    inputs: Array,
-    labels: Array,
+    inputs: chex.ArrayTree,
+    labels: chex.ArrayTree,
     order: Array,
     begin: Array,
     count: Array,
 ) -> tuple[State, Array]:
-    """The next `count` steps; and whether one of them was not taken.
+    """Takes `count` steps; also returns whether one of them was not finite.
 
-    Several in one dispatch spare the way through Python and, on a CPU, fresh memory for
-    every step. `order` holds the rows of the steps from `begin` on.
+    Several steps in one dispatch avoid the overhead of Python and, on a CPU, new memory
+    for every step. `order` holds the rows of the steps from `begin` on.
     """
     first = (state.step - begin) * spec.batch_size
 
     def step(i: Array, state: State) -> State:
-        place = first + i * spec.batch_size
-        at = jax.lax.dynamic_slice_in_dim(order, place, spec.batch_size)
+        start = first + i * spec.batch_size
+        at = jax.lax.dynamic_slice_in_dim(order, start, spec.batch_size)
         return train_step(spec, state, inputs, labels, at)
 
     state = jax.lax.fori_loop(0, count, step, state)
@@ -288,13 +301,13 @@ def train_steps(
 
 
 def weights(state: State) -> tuple[nnx.State, nnx.State]:
-    """What is evaluated and given back: the weights that learn, and the rest."""
+    """The variables for evaluation: the moving average if there is one."""
     return state.average or (state.params, state.rest)
 
 
 @partial(jax.jit, static_argnums=1)
 def copied(tree: Any, row: int | None = None) -> Any:
-    """Copies that no step takes over; of one network where several are stacked."""
+    """Copies that no step reuses; of one network where several are stacked."""
     return jax.tree.map(lambda x: jnp.copy(x if row is None else x[row]), tree)
 
 
@@ -305,18 +318,18 @@ def cleared(total: Metrics) -> Metrics:
 
 
 class Steps(NamedTuple):
-    """The compiled functions of one spec."""
+    """The compiled functions of one specification."""
 
     start: Callable[[Sequence[Parts], Array], State]
     train_steps: Callable[..., tuple[State, Array]]
 
 
-@lru_cache(maxsize=32)  # Equal networks under equal recipes share one compilation.
+@lru_cache(maxsize=32)  # Equal networks with equal options share one compilation.
 def compiled(spec: StepSpec, *, together: int = 1, own_data: bool = False) -> Steps:
-    """The functions of a spec, jit-compiled; for several networks mapped by `vmap`.
+    """Compiles the functions of a specification; maps several networks by `vmap`.
 
     Args:
-        spec: What never changes.
+        spec: The static part of a step.
         together: How many networks are stacked in one state.
         own_data: Whether inputs and labels have a leading axis, one entry per network.
 

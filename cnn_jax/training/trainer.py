@@ -1,8 +1,5 @@
-"""Networks on their way: what `fit` checks at its door, and then advances."""
+"""The state of a training between two steps."""
 
-import dataclasses
-import hashlib
-import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,52 +12,47 @@ import optax
 from flax import nnx
 from jaxtyping import Array
 
-from cnn_jax.data import Dataset, augmentation, input_name
+from cnn_jax.data import Dataset, augmentation
 from cnn_jax.data.augment import Augment
-from cnn_jax.data.dataset import as_float, length
+from cnn_jax.data.dataset import floats, length
 from cnn_jax.nn import Chain
-from cnn_jax.training.checkpoint import Shapes, on_device, shapes_of
+from cnn_jax.tasks import Task
+from cnn_jax.tasks.metrics import Loss, divide
+from cnn_jax.training.arrays import Shapes, on_device, shapes_of
+from cnn_jax.training.checks import (
+    check_data,
+    check_heads,
+    check_images,
+    example_of,
+    two_rows,
+)
 from cnn_jax.training.config import Config
 from cnn_jax.training.feed import feeds, fits
+from cnn_jax.training.fingerprint import function_names, step_hash
 from cnn_jax.training.finite import NotFiniteError, first_nonfinite
 from cnn_jax.training.interrupts import Interrupts
-from cnn_jax.training.losses import named_loss
-from cnn_jax.training.metrics import Loss, batch_metrics, divide
 from cnn_jax.training.optim import optimizer as named_optimizer
 from cnn_jax.training.optim import schedule
+from cnn_jax.training.parts import below, split
 from cnn_jax.training.step import (
-    Parts,
     State,
-    StepSpec,
     cleared,
     compiled,
     copied,
     forward,
     shuffled,
-    start,
-    train_step,
     weights,
 )
+from cnn_jax.training.task import spec_of, task_of
 
-CONFIGURED = "of the configuration"  # Not a function of its own.
 STEPS_PER_DISPATCH = 16
-SECONDS_PER_DISPATCH = 1.0  # As long as one may have to wait for when interrupting.
-
-
-@dataclasses.dataclass(frozen=True)
-class _Below:
-    """The filter of all that is under some paths."""
-
-    paths: tuple[tuple[str, ...], ...]
-
-    def __call__(self, path: Sequence[Any], value: Any) -> bool:
-        return any(tuple(path[: len(below)]) == below for below in self.paths)
+SECONDS_PER_DISPATCH = 1.0  # The longest wait for an interruption.
 
 
 class Trainer:
-    """Networks, their data, and the steps between them.
+    """Networks, their data and the state of their training.
 
-    What is wrong with any of them is said before anything is compiled.
+    Arguments are those of `fit`, and are checked before anything is compiled.
     """
 
     def __init__(
@@ -69,64 +61,52 @@ class Trainer:
         data: Dataset | Sequence[Dataset],
         config: Config,
         *,
-        loss: Loss | None,
-        optimizer: optax.GradientTransformation | None,
-        augment: Augment | None,
+        task: Task | None = None,
+        loss: Loss | None = None,
+        optimizer: optax.GradientTransformation | None = None,
+        augment: Augment | None = None,
     ):
         self.single = isinstance(net, Chain)
         self.nets: list[Chain] = [net] if isinstance(net, Chain) else list(net)
         self.data, self.config = data, config
-        self.every = [data] if isinstance(data, Dataset) else list(data)
-        self.examples = _check_data(data, self.every, len(self.nets), config)
+        self.datasets = check_data(data, len(self.nets), config)
+        self.examples = length(self.datasets[0].train)
         self.batches = -(-self.examples // config.batch_size)
         self.steps, self.step = config.epochs * self.batches, 0
         self.given = {"loss": loss, "optimizer": optimizer, "augment": augment}
-        named = loss is None
-        self.plain_loss = named_loss(config.loss) if loss is None else loss
-        if loss is None:
-            smoothing, weights = config.label_smoothing, config.class_weights
-            loss = named_loss(config.loss, smoothing, weights)
+        if task is not None:
+            self.given["task"] = task
         self.rate = None
         if optimizer is None:
             self.rate, optimizer = _optimizer(config, self.steps)
         if augment is None and config.augment:
-            _check_pictures(config, self.every[0])
+            check_images(config, self.datasets[0].shape)
             augment = augmentation(*config.augment)
-        frozen = _Below(_frozen(self.nets[0], config.frozen))
-        learns = nnx.All(nnx.Param, nnx.Not(frozen)) if config.frozen else nnx.Param
-        graph, self.parts = _split(self.nets, learns, frozen)
-        self.spec = StepSpec(
-            graph,
-            learns,
-            loss,
-            optimizer,
-            config.batch_size,
-            augment=augment,
-            mixup=config.mixup,
-            half=config.precision == "bfloat16",
-            accumulate=config.accumulate,
-            ema=config.ema,
-            heads=config.head_weights,
+        task = task_of(config, self.datasets, task, loss)
+        trained, graph, self.parts = split(
+            self.nets, below(self.nets[0], config.frozen)
         )
-        self._check_votes(named=named)
+        self.spec = spec_of(config, graph, trained, task, optimizer, augment)
+        self._check_outputs()
         self.best: list[Any] = []
-        many = len(self.nets) > 1
-        self.together = many and side_by_side() and fits(self.every, config)
+        several = len(self.nets) > 1
+        self.together = several and side_by_side() and fits(self.datasets, config)
         together = len(self.nets) if self.together else 1
         own_data = not isinstance(data, Dataset)
         self.run = compiled(self.spec, together=together, own_data=own_data)
 
-    def _check_votes(self, *, named: bool) -> None:
-        """Runs everything on shapes alone, and compares logits with labels."""
-        example = _example(self.every[0])
-        x, y = (jnp.asarray(np.zeros_like(a[:2])) for a in example)
-        _check_heads(self.nets[0], self.config.head_weights)
-        look = partial(forward, self.spec)
-        (logits, *_), _ = jax.eval_shape(look, *self.parts[0], as_float(x))
-        if named:
-            _check_targets(self.config, logits.shape[1:], example[1], self.every[0])
-        found = jax.eval_shape(partial(batch_metrics, self.spec.loss), logits, y)
-        self.spec = self.spec._replace(sums=tuple(found))
+    def _check_outputs(self) -> None:
+        """Runs the network on shapes only, and checks outputs against labels."""
+        inputs, labels = example_of(self.datasets[0])
+        x, y = jax.tree.map(two_rows, (inputs, labels))
+        check_heads(self.nets[0].heads, self.config.head_weights)
+        run = partial(forward, self.spec)
+        (outputs, *_), _ = jax.eval_shape(run, *self.parts[0], floats(x))
+        if isinstance(outputs, jax.ShapeDtypeStruct):
+            classes = len(self.datasets[0].classes)
+            self.spec.task.check(outputs.shape[1:], labels, classes)
+        names = jax.eval_shape(self.spec.task.metrics, outputs, y)
+        self.spec = self.spec._replace(metrics=tuple(names))
 
     def start(self) -> None:
         """Brings examples and weights to the device."""
@@ -134,18 +114,18 @@ class Trainer:
             self.data,
             self.config,
             nets=len(self.nets),
-            most=STEPS_PER_DISPATCH,
+            max_steps=STEPS_PER_DISPATCH,
             together=self.together,
         )
         self.states = self._begin(self.run.start)
-        self.best = self.weights() if self._waits() else []
-        self.most = min(feed.most for feed in self.feeds)
+        self.best = self.weights() if self._keeps_best() else []
+        self.max_steps = min(feed.max_steps for feed in self.feeds)
         # On the device once and for all, so that no step has to send any.
-        self._counts = [jnp.int32(count) for count in range(self.most + 1)]
+        self._counts = [jnp.int32(count) for count in range(self.max_steps + 1)]
         self._pace, self._began, self._done = 1, False, 0.0
 
-    def _waits(self) -> bool:
-        return self.config.patience is not None
+    def _keeps_best(self) -> bool:
+        return self.config.keep_best or self.config.patience is not None
 
     def _begin(self, start: Callable[..., State]) -> list[State]:
         key, count = jax.random.key(self.config.seed), len(self.nets)
@@ -201,7 +181,7 @@ class Trainer:
         if self._done:  # The first one was compiled as well.
             seconds = (now - max(began, self._done)) / count
             pace = SECONDS_PER_DISPATCH / max(seconds, 1e-6)
-            self._pace = int(np.clip(pace, 1, self.most))
+            self._pace = int(np.clip(pace, 1, self.max_steps))
         self._done = now
 
     def _begin_epoch(self) -> None:
@@ -245,55 +225,45 @@ class Trainer:
         for net, one in zip(self.nets, weights, strict=True):
             nnx.update(net, *one)
 
-    def leaves(self) -> Any:
-        """All arrays that a run goes on from."""
-        return jax.tree.leaves({"states": self.states, "best": self.best})
+    def tree(self) -> dict[str, Any]:
+        """All arrays that a resumed run needs, as they are named in a checkpoint."""
+        return self._named(self.states, self.best)
+
+    def _named(self, states: list[State], best: list[Any]) -> dict[str, Any]:
+        if self.single:
+            return dict(states[0]._asdict()) | ({"best": best[0]} if best else {})
+        return {"networks": states} | ({"best": best} if best else {})
 
     def shapes(self) -> Shapes:
-        """What `leaves` are called, and their shapes, before any is on the device."""
+        """Names and shapes of `tree`, before any array is on the device."""
 
         def tree() -> dict[str, Any]:
             states = self._begin(self.run.start)
-            first = [(params, rest) for params, _, rest in self.parts]
-            return {"states": states, "best": first if self._waits() else []}
+            initial = [(params, rest) for params, _, rest in self.parts]
+            return self._named(states, initial if self._keeps_best() else [])
 
         return shapes_of(jax.eval_shape(tree))
 
     def functions(self) -> dict[str, str]:
-        """What a run is made of that its configuration cannot hold.
+        """What identifies the run beside its configuration.
 
         Returns:
             The qualified names of `loss`, `optimizer` and `augment`, the version of
             JAX, and a hash of all operations and constants of one training step.
         """
-        names = {
-            name: CONFIGURED if given is None else _qualified(given)
-            for name, given in self.given.items()
-        }
-        return names | {"jax": jax.__version__, "step": self._step_hash()}
-
-    def _step_hash(self) -> str:
-        size = self.config.batch_size
-        inputs, labels = (
-            jax.ShapeDtypeStruct((size, *a.shape[1:]), jnp.asarray(a[:1]).dtype)
-            for a in _example(self.every[0])
-        )
-        key = jax.eval_shape(lambda: jax.random.key(0))
-        state = jax.eval_shape(partial(start, self.spec), self.parts[0], key)
-        at = jax.ShapeDtypeStruct((size,), jnp.int32)
-        step = partial(train_step, self.spec)
-        jaxpr = jax.make_jaxpr(step)(state, inputs, labels, at)
-        # Functions are printed with their address, which differs between processes.
-        digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(jaxpr)).encode())
-        for constant in jaxpr.consts:
-            digest.update(np.asarray(constant).tobytes())
-        return digest.hexdigest()
+        example = example_of(self.datasets[0])
+        digest = step_hash(self.spec, self.parts[0], example)
+        return function_names(self.given) | {"step": digest}
 
     def load(self, leaves: Sequence[np.ndarray], step: int) -> None:
-        """Goes on from what `leaves` gave."""
-        now, tree = jax.tree.flatten({"states": self.states, "best": self.best})
-        found = jax.tree.unflatten(tree, map(on_device, now, leaves))
-        self.states, self.best = found["states"], found["best"]
+        """Continues from the leaves of `tree`."""
+        old, treedef = jax.tree.flatten(self.tree())
+        tree = jax.tree.unflatten(treedef, map(on_device, old, leaves))
+        if self.single:
+            self.best = [tree.pop("best")] if self.best else []
+            self.states = [State(**tree)]
+        else:
+            self.states, self.best = tree["networks"], tree.get("best", [])
         self.step = step
         self.give_back()
 
@@ -318,16 +288,6 @@ class Trainer:
         )
 
 
-def _qualified(function: Any) -> str:
-    """The module and name of a function, or of what a record of functions holds."""
-    if isinstance(function, tuple):
-        return ", ".join(map(_qualified, function))
-    while isinstance(function, partial):
-        function = function.func
-    kind = function if hasattr(function, "__qualname__") else type(function)
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
 def side_by_side() -> bool:
     """Whether networks are stacked: a CPU gains nothing by doing many at once."""
     return jax.default_backend() != "cpu"
@@ -346,112 +306,3 @@ def _optimizer(
     )
     how = {"weight_decay": config.weight_decay, "clip": config.clip}
     return rate, named_optimizer(config.optimizer, rate, **how)
-
-
-def _check_data(
-    data: Dataset | Sequence[Dataset], every: list[Dataset], nets: int, config: Config
-) -> int:
-    """How many examples there are in each set, which must be alike."""
-    if not isinstance(data, Dataset) and len(every) != nets:
-        raise ValueError(
-            f"`data` has {len(every)} data sets, but there are {nets} networks: give "
-            "one for all, or one for each."
-        )
-    shapes = {(length(one.train), *one.shape) for one in every}
-    if len(shapes) > 1:
-        raise ValueError(f"`data` must be alike in shape, but has {sorted(shapes)}.")
-    examples = length(every[0].train)
-    if config.batch_size > examples:
-        raise ValueError(
-            f"`batch_size` is {config.batch_size}, but there are {examples} examples."
-        )
-    return examples
-
-
-def _frozen(net: Chain, cut: str | None) -> tuple[tuple[str, ...], ...]:
-    """Where in a network the stages up to `cut` keep their weights."""
-    if cut is None:
-        return ()
-    paths = [path for path, _ in net.steps()[: net.index_after(cut)]]
-    return tuple(
-        tuple(part for name in path.split("/") for part in ("stages", name))
-        for path in paths
-    )
-
-
-def _split(
-    nets: Sequence[Chain], learns: Any, frozen: _Below
-) -> tuple[Any, list[Parts]]:
-    """The graph that the networks share, and the parts of each."""
-    if frozen.paths:  # What does not learn behaves as when it is evaluated.
-        evaluated = {"deterministic": True, "use_running_average": True}
-        nets = [
-            nnx.view(net, only=frozen, raise_if_not_found=False, **evaluated)
-            for net in nets
-        ]
-    every = [nnx.split(net, learns, nnx.Param, ...) for net in nets]
-    for i, (graph, *_) in enumerate(every):
-        if graph != every[0][0]:
-            raise ValueError(
-                f"network {i} is of another architecture than network 0: networks that "
-                "train together may differ in their weights alone."
-            )
-    if not jax.tree.leaves(every[0][1]):
-        raise ValueError("there is no weight that learns.")
-    return every[0][0], [(a, b, c) for _, a, b, c in every]
-
-
-def _example(one: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and labels, all of them or the first."""
-    train = one.train
-    if not hasattr(train, "keys"):
-        train = {name: np.asarray(value)[None] for name, value in train[0].items()}
-    return train[input_name(train)], train["label"]
-
-
-def _check_pictures(config: Config, one: Dataset) -> None:
-    if len(one.shape) != 3:
-        raise ValueError(
-            f"`augment` is {config.augment}, which changes pictures (height, width, "
-            f"channels), but an input is {one.shape}: leave it out, or train what "
-            "follows the picture on pictures."
-        )
-
-
-def _check_heads(net: Any, weights: Sequence[tuple[str, float]]) -> None:
-    unknown = {name for name, _ in weights} - set(net.heads)
-    if unknown:
-        raise ValueError(
-            f"`head_weights` names {sorted(unknown)}, but the network has heads "
-            f"{sorted(net.heads)}."
-        )
-
-
-def _check_targets(
-    config: Config, logits: tuple[int, ...], labels: np.ndarray, one: Dataset
-) -> None:
-    """Refuses labels that the loss cannot compare with the logits."""
-    weights = config.class_weights
-    if weights is not None and len(weights) != logits[-1]:
-        raise ValueError(
-            f"`class_weights` has {len(weights)} entries, but the network has "
-            f"{logits[-1]} logits."
-        )
-    wanted = logits[:-1] if config.loss == "cross_entropy" else logits
-    whole = not np.issubdtype(labels.dtype, np.floating)
-    if config.loss == "cross_entropy" and not whole:
-        raise ValueError(
-            f"`loss` is 'cross_entropy', which needs whole numbers as labels, but they "
-            f"are {labels.dtype}: 'sigmoid' takes any share of any class, 'squared', "
-            "'absolute' and 'huber' take quantities."
-        )
-    if labels.shape[1:] != wanted:
-        raise ValueError(
-            f"each label has shape {labels.shape[1:]}, but `loss` {config.loss!r} "
-            f"needs {wanted} for logits of shape {logits}."
-        )
-    if config.loss == "cross_entropy" and len(one.classes) > logits[-1]:
-        raise ValueError(
-            f"there are {len(one.classes)} classes, but the network has {logits[-1]} "
-            "logits: give its last stage one for each class."
-        )

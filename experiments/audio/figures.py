@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import nn, report
-from cnn_jax.training.run_report import mistakes
+from cnn_jax.training.run_report import show_errors
 from experiments._shared import compiled
 from experiments.audio.recordings import NOISE_LEVELS, OTHER, Recordings
 
@@ -177,4 +177,4 @@ def confusions(
         split, seeds = recordings[name], len(logits[name])
         waveforms = np.concatenate([split.waveforms] * seeds)
         labels = np.tile(split.labels, seeds)
-        mistakes(page, waveforms, np.concatenate(logits[name]), labels, classes)
+        show_errors(page, waveforms, np.concatenate(logits[name]), labels, classes)

@@ -47,7 +47,7 @@ def _model() -> trained.Trained:
     """A ResNet-20 with random weights for images of 32 × 32 pixels."""
     reader, classes = ImageReader((32, 32), 3), tuple("0123456789")
     net = models.build("resnet20", classes=10, rngs=nnx.Rngs(0))
-    about = trained.About("", "resnet20", {}, classes, to_fields(reader))
+    about = trained.Metadata("", "resnet20", {}, classes, to_fields(reader))
     return trained.Trained(Path(), about, net, reader)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jax.flatten_util import ravel_pytree
 
-from cnn_jax import data, report, training
+from cnn_jax import data, report, tasks, training
 from cnn_jax.models import xo_net
 from experiments._shared import compiled
 from experiments.xo.config import Config
@@ -94,7 +94,7 @@ def _error_of_weights(config: Config) -> tuple[Callable, jax.Array]:
 
     def error(weights: jax.Array) -> jax.Array:
         logits = nnx.merge(graph, unravel(weights))(images)
-        return training.cross_entropy(logits, labels).mean()
+        return tasks.cross_entropy(logits, labels).mean()
 
     return error, weights
 

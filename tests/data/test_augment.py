@@ -69,9 +69,9 @@ def test_a_flip_is_of_every_other_picture(images):
 def test_an_elastic_picture_is_bent_as_far_as_asked():
     """A picture whose pixels say where they are tells how far they went."""
     rows, columns = np.indices((48, 64), np.float32)
-    places = np.broadcast_to(np.stack([rows, columns], -1), (30, 48, 64, 2))
+    positions = np.broadcast_to(np.stack([rows, columns], -1), (30, 48, 64, 2))
     bend = compiled(data.random_elastic)
-    moved = bend(KEY, jnp.asarray(places), strength=0.02) - places
+    moved = bend(KEY, jnp.asarray(positions), strength=0.02) - positions
     inner = np.asarray(moved)[:, 8:-8, 8:-8]
     for axis, size in enumerate((48, 64)):
         assert inner[..., axis].std() == pytest.approx(0.02 * size, rel=0.15)
@@ -79,7 +79,7 @@ def test_an_elastic_picture_is_bent_as_far_as_asked():
     steps = np.diff(inner[..., 0], axis=1)
     assert steps.std() < 0.3 * inner[..., 0].std()
     np.testing.assert_allclose(
-        bend(KEY, jnp.asarray(places), strength=0.0), places, atol=1e-4
+        bend(KEY, jnp.asarray(positions), strength=0.0), positions, atol=1e-4
     )
 
 
@@ -103,7 +103,7 @@ def test_a_cutout_is_a_square_of_zeros(size):
 def test_a_mask_covers_a_stretch_with_the_mean(rng, mask, axis):
     sounds = jnp.asarray(rng.normal(size=(200, 20, 15, 2)), jnp.float32)
     out = np.asarray(getattr(data, mask)(KEY, sounds, max_fraction=0.4))
-    places = sounds.shape[axis]
+    positions = sounds.shape[axis]
     lengths = []
     for before, after in zip(np.asarray(sounds), out, strict=True):
         other = tuple({0, 1, 2} - {axis - 1})
@@ -113,11 +113,11 @@ def test_a_mask_covers_a_stretch_with_the_mean(rng, mask, axis):
             assert np.ptp(changed) == len(changed) - 1
             covered = np.take(after, changed, axis=axis - 1)
             np.testing.assert_allclose(covered, before.mean(), atol=1e-6)
-        kept = np.setdiff1d(np.arange(places), changed)
+        kept = np.setdiff1d(np.arange(positions), changed)
         np.testing.assert_array_equal(
             np.take(after, kept, axis=axis - 1), np.take(before, kept, axis=axis - 1)
         )
-    assert set(lengths) == set(range(round(0.4 * places) + 1))
+    assert set(lengths) == set(range(round(0.4 * positions) + 1))
 
 
 def test_mixup_by_its_formula(images):

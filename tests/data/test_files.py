@@ -9,15 +9,20 @@ import warnings
 import zlib
 from types import SimpleNamespace
 
+import chex
 import numpy as np
 import pytest
 import soundfile
+from flax import nnx
 from PIL import Image
 
-from cnn_jax import data
+from cnn_jax import data, nn, training
+from cnn_jax.data import cache as cache_file
+from cnn_jax.data import files as readings
 from cnn_jax.data import folder as folders
-from cnn_jax.data import loader
-from cnn_jax.data.folder import attempts, list_files
+from cnn_jax.data import tfds as tfds_sets
+from cnn_jax.data.files import attempts
+from cnn_jax.data.folder import list_files
 from cnn_jax.data.readers import AudioReader, ImageReader, from_fields, to_fields
 from cnn_jax.data.splits import split_rows, with_validation
 from cnn_jax.data.table import Table, read_csv
@@ -145,12 +150,12 @@ def test_what_cannot_be_read_is_an_error_and_no_more(tmp_path):
     paths = [tmp_path / f"{name}.png" for name in names]
     paths += [tmp_path / "script.eps", tmp_path / "sound.wav", tmp_path / "none.png"]
     found = list(attempts(ImageReader((8, 8), 1), [*paths, good]))
-    said = [folders.reason(error) for error in found[:-1]]
+    said = [readings.reason(error) for error in found[:-1]]
     assert all("\n" not in line for line in said)
-    assert said[0] == said[3] == said[4] == "no picture that can be read"
+    assert said[0] == said[3] == said[4] == "no image that can be read"
     assert "truncated" in said[1]
     assert "exceeds limit" in said[2]
-    assert said[5] == "it is a sound, where a picture is expected"
+    assert said[5] == "it is audio, but an image is expected"
     assert said[6] == "No such file or directory"
     assert found[-1].shape == (8, 8, 1)
 
@@ -189,7 +194,7 @@ def test_a_thousand_damaged_pictures(tmp_path):
     for (path, whole), got in zip(made, found, strict=True):
         if isinstance(got, Exception):
             broken += 1
-            assert folders.reason(got)
+            assert readings.reason(got)
             assert whole is None, (path, got)
         else:
             assert got.shape == (40, 48, 3)
@@ -236,7 +241,7 @@ def test_sounds_that_are_none(tmp_path):
     assert said[0] == "it has no samples"
     assert said[1] == "it has samples that are NaN or infinite"
     assert "Format not recognised" in said[2]
-    assert said[3] == "it is a picture, where a sound is expected"
+    assert said[3] == "it is an image, but audio is expected"
 
 
 def test_readers_survive_json():
@@ -295,7 +300,7 @@ def test_what_cannot_be_split_is_refused():
     with pytest.raises(ValueError, match="makes 1 group"):
         split_rows(list("aaabbb"), groups=list("xxxxxx"))
     labels, groups = list("aabaab") * 4, list("123453") * 4
-    with pytest.raises(ValueError, match="'b' is only in groups that are kept"):
+    with pytest.raises(ValueError, match="'b' is only in groups of the test"):
         split_rows(labels, groups=groups, seed=1)
 
 
@@ -347,7 +352,7 @@ def test_splits_that_a_folder_has_are_taken(digits, tmp_path):
     assert found.validation is None
     other = tmp_path / "val" / "8"
     shutil.copytree(tmp_path / "val" / "7", other)
-    with pytest.raises(ValueError, match="no '8' in its `train`, only elsewhere"):
+    with pytest.raises(ValueError, match="has class '8', but not in its `train`"):
         data.load(tmp_path)
 
 
@@ -357,9 +362,9 @@ def test_broken_files_are_named_and_bounded(digits, tmp_path):
     (root / "3" / "0005.png").write_bytes(b"")
     (root / ".hidden").mkdir()
     (root / "4" / ".DS_Store").write_bytes(b"x")
-    with pytest.warns(UserWarning, match=r"1 of 200 files.*3/0005.png: no picture"):
+    with pytest.warns(UserWarning, match=r"1 of 200 files.*3/0005.png: no image"):
         found = data.load(root)
-    assert found.origin.broken == {"3/0005.png": "no picture that can be read"}
+    assert found.origin.broken == {"3/0005.png": "no image that can be read"}
     assert sum(len(split["label"]) for split in found.splits().values()) == 199
     for i in range(6, 13):
         (root / "3" / f"{i:04}.png").write_bytes(b"x")
@@ -383,8 +388,8 @@ def test_folders_that_are_not_laid_out(digits, tmp_path):
             if path.name not in kept:
                 shutil.rmtree(path)
 
-    refused("has the class.es. 3, but two at least", lambda root: only(root, "3"))
-    refused("has the class.es. none, but two", lambda root: only(root))
+    refused("has the class.es. 3, but needs at least two", lambda root: only(root, "3"))
+    refused("has the class.es. none, but needs", lambda root: only(root))
     refused("x is a class without files", lambda root: (root / "x").mkdir())
     refused(
         "1 file.s. beside its 10 classes, such as 'readme.txt'",
@@ -397,11 +402,11 @@ def test_folders_that_are_not_laid_out(digits, tmp_path):
         ],
     )
     refused(
-        r"200 picture.s. and 1 sound.s.",
+        r"200 image.s. and 1 audio file",
         lambda root: soundfile.write(root / "3" / "a.wav", np.zeros(9), 8000),
     )
     refused("'speaker', which finds nothing", lambda _: None, group="speaker")
-    refused("`label` is '3', which a folder has no use for", lambda _: None, label="3")
+    refused("`label` is '3', which a folder does not use", lambda _: None, label="3")
 
 
 def test_a_folder_of_sounds(tmp_path):
@@ -412,11 +417,11 @@ def test_a_folder_of_sounds(tmp_path):
     assert 0.55 < reader.samples / 8000 < 0.6
     assert found.shape == (reader.samples,)
     said = " ".join(found.origin.notes)
-    assert "12 of another rate than 8,000 Hz" in said
-    assert "3 of 60 sounds are longer" in said
+    assert "12 have another rate than 8,000 Hz" in said
+    assert "3 of 60 audio files are longer" in said
     owners = [{n.split("_")[0][-1] for n in s} for s in found.origin.names.values()]
     assert not owners[0] & owners[1] | owners[0] & owners[2] | owners[1] & owners[2]
-    assert "30 have more than one channel, and are averaged" in said
+    assert "30 have several channels, which are averaged" in said
     own = data.load(tmp_path / "s", rate=4000, seconds=0.25)
     assert own.shape == (1000,)
 
@@ -442,7 +447,7 @@ def test_pictures_of_one_colour_are_said(tmp_path):
     root = files.digits(tmp_path / "d", per_class=6)
     Image.new("L", (8, 8), 7).save(root / "3" / "grey.png")
     (said,) = data.load(root).origin.notes[1:]
-    assert said == "1 of one colour throughout, such as 3/grey.png"
+    assert said == "1 of a single colour, such as 3/grey.png"
 
 
 # Tables
@@ -483,7 +488,7 @@ def test_columns_of_a_later_table_may_come_in_any_order(tmp_path):
     first = write(tmp_path / "c.csv", "size,shift,shop", "4,1,2")
     np.testing.assert_array_equal(got[:1], found.origin.reader.read(first))
     assert got[1, 0] == 0  # A missing value is the mean.
-    with pytest.raises(ValueError, match="it lacks 'shop', and has 'weight' besides"):
+    with pytest.raises(ValueError, match="missing 'shop', unexpected 'weight'"):
         found.origin.reader.read(
             write(tmp_path / "d.csv", "size,shift,weight", "1,2,3")
         )
@@ -503,8 +508,8 @@ def test_missing_and_constant_columns_are_said(tmp_path):
     found = data.load(write(tmp_path / "a.csv", *lines), label="y")
     said = "\n".join(found.origin.notes)
     assert "mean of their column: 'a' (1), 'b' (21)" in said
-    assert "column 'b' is always the same" in said
-    assert "column 'c' is always the same" in said
+    assert "column 'b' is constant" in said
+    assert "column 'c' is constant" in said
     assert np.isfinite(found.train["table"]).all()
     assert (found.train["table"][:, 1:] == 0).all()
 
@@ -516,10 +521,14 @@ def test_missing_and_constant_columns_are_said(tmp_path):
         (
             numbers(),
             {"label": "solt"},
-            "`label` is 'solt', which is not there; .*'sold'",
+            "`label` is 'solt', which is missing; .*'sold'",
         ),
         (numbers(), {"label": "sold", "group": "town"}, "`group` is 'town', which is"),
-        (numbers(), {"label": "sold", "drop": ("x",)}, "`drop` is 'x', which is not"),
+        (
+            numbers(),
+            {"label": "sold", "drop": ("x",)},
+            "`drop` is 'x', which is missing",
+        ),
         (numbers(), {"label": "size"}, "'size' has 30 different values in 30 rows"),
         (
             numbers(),
@@ -527,14 +536,18 @@ def test_missing_and_constant_columns_are_said(tmp_path):
             "column 'sold' has 'nein' in row 1, where a num",
         ),
         (["a,y", "1,0", "inf,1"] * 9, {"label": "y"}, "column 'a' has 'inf' in row 2"),
-        (["a,y"] + ["1,0"] * 9, {"label": "y"}, "column 'y' is always '0'"),
+        (["a,y"] + ["1,0"] * 9, {"label": "y"}, "column 'y' is constant: '0'"),
         (["a,y"] + ["1,0", "2,"] * 9, {"label": "y"}, "'y' is empty in 9 row.s. .* 2:"),
         (["a,a,y", "1,2,0"], {"label": "y"}, "two columns called 'a'"),
         (["a,y", "1,2", "1,2,3"], {"label": "y"}, "3 cells in row 2, but 2 columns"),
         (["a,y"], {"label": "y"}, "has 1 line.s., but needs names and rows"),
         (["y"] + ["0", "1"] * 9, {"label": "y"}, "has no column besides 'y'"),
         (["a,y"] + ["1,0", "2,1"] * 2, {"label": "y"}, "class '0' has 2 example"),
-        (numbers(), {"label": "sold", "size": 3}, "`size` is 3, which a table has no"),
+        (
+            numbers(),
+            {"label": "sold", "size": 3},
+            "`size` is 3, which a table does not",
+        ),
     ],
 )
 def test_tables_that_cannot_be_learned(tmp_path, lines, how, message):
@@ -618,6 +631,44 @@ def test_a_prepared_set_of_photographs_of_any_size(tmp_path):
     assert data.load("cats_vs_dogs", data_dir=tmp_path, size=32).shape == (32, 32, 3)
 
 
+def test_a_large_set_is_streamed_and_the_same(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    def image(i):
+        file = io.BytesIO()
+        Image.new("RGB", (40, 40), (3 * i, 7, 90 + i)).save(file, "png")
+        return file.getvalue()
+
+    examples = [{"image": image(i), "label": i % 2} for i in range(60)]
+    features = {
+        "image": tfds.features.Image(shape=(40, 40, 3), encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+    }
+    prepare(tmp_path, "cats_vs_dogs", "4.0.1", features, examples)
+    stacked = data.load("cats_vs_dogs", data_dir=tmp_path, seed=3)
+    shutil.rmtree(tmp_path / "cnn_jax")
+    monkeypatch.setattr(tfds_sets, "IN_MEMORY", 1000)
+    streamed = data.load("cats_vs_dogs", data_dir=tmp_path, seed=3)
+    assert not (tmp_path / "cnn_jax").exists()
+    assert streamed.shape == stacked.shape
+    for name, split in stacked.splits().items():
+        source = streamed.splits()[name]
+        assert not isinstance(source, dict)
+        rows = [source[i] for i in range(len(source))]
+        got = {field: np.stack([row[field] for row in rows]) for field in split}
+        chex.assert_trees_all_equal(got, dict(split))
+    records = [
+        [record.loss for record in training.fit(net, sets, training.Config(2, 14))]
+        for sets in (stacked, streamed)
+        for net in [
+            nn.Chain(
+                {"mean": nn.GlobalAvgPool(), "out": nn.Dense(3, 2, rngs=nnx.Rngs(0))}
+            )
+        ]
+    ]
+    assert records[0] == records[1]
+
+
 def test_a_set_of_sounds(tmp_path):
     """TFDS makes its feature of sounds with TensorFlow alone, so this one is ours."""
     waves = [np.full(700 + 10 * i, 3277 * (i % 3), np.int64) for i in range(30)]
@@ -628,15 +679,15 @@ def test_a_set_of_sounds(tmp_path):
     }
     builder = SimpleNamespace(name="spoken", info=SimpleNamespace(features=features))
     fitted = {"size": None, "rate": 8000, "seconds": 0.05}
-    found = loader._dataset(builder, {"train": examples}, fitted, 0)
+    found = tfds_sets.dataset_of(builder, {"train": examples}, fitted, 0)
     assert found.origin.reader == AudioReader(8000, 400)
     level = found.test["signal"][:, 200]
     np.testing.assert_allclose(level, 0.1 * found.test["label"], atol=1e-3)
-    usual = loader._dataset(builder, {"train": examples}, dict.fromkeys(fitted), 0)
+    usual = tfds_sets.dataset_of(builder, {"train": examples}, dict.fromkeys(fitted), 0)
     assert usual.origin.reader.rate == 16000
     assert 950 <= usual.origin.reader.samples <= 990
-    loader._write(tmp_path / "a.npz", found)
-    again = loader._read(tmp_path / "a.npz")
+    cache_file.write_cache(tmp_path / "a.npz", found)
+    again = cache_file.read_cache(tmp_path / "a.npz")
     assert again.origin == found.origin
     np.testing.assert_array_equal(again.test["signal"], found.test["signal"])
 
@@ -666,7 +717,7 @@ def prepare(root, called, version, features, examples):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        loader._prepared(Builder(data_dir=root))
+        tfds_sets.prepare(Builder(data_dir=root))
 
 
 def test_one_late_picture_in_colour_is_kept_in_colour(tmp_path):
@@ -726,9 +777,9 @@ def test_cells_may_hold_line_breaks_of_any_kind_and_be_long(tmp_path):
 
 
 def test_files_are_compared_by_identity(tmp_path):
-    made = [folders.Files(tmp_path, ("a",), np.zeros(1), ImageReader((2, 2), 1))] * 2
+    made = [readings.Files(tmp_path, ("a",), np.zeros(1), ImageReader((2, 2), 1))] * 2
     assert len(set(made)) == 1
-    assert made[0] != folders.Files(tmp_path, ("a",), np.zeros(1), made[0].reader)
+    assert made[0] != readings.Files(tmp_path, ("a",), np.zeros(1), made[0].reader)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from experiments import locality as calibration
 from experiments._shared import start
 from experiments.xo.whole_images import METHODS, STRENGTHS
 from tests.experiments.helpers import report_of
-from tests.test_locality import waves
+from tests.locality.test_locality import waves
 from tests.test_mission import MAP, POOLED
 
 
@@ -76,7 +76,7 @@ def test_xo(tmp_path, data_dir, capsys):
     net = models.xo_net(rngs=nnx.Rngs(7))
     steps = (result.folder / "checkpoints").iterdir()
     last = max((p for p in steps if p.name.isdecimal()), key=lambda p: int(p.name))
-    checkpoint.restore(last / "net0", net)
+    checkpoint.restore(last, net)
     assert net(jnp.ones((2, 28, 28, 1))).shape == (2, 2)
 
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,17 +41,19 @@ def test_frames(rng, samples, hop):
     np.testing.assert_array_equal(F.frame(x, 7, hop_length=hop), np.stack(want, -1))
 
 
-def test_frames_of_a_stream_are_those_of_the_whole(rng):
-    x, how = draw(rng, 60), dict(hop_length=3)
+def test_frames_of_a_stream_equal_those_of_the_whole_signal(rng):
+    x, options = draw(rng, 60), dict(hop_length=3)
     ends = 20, 35, 60  # Blocks of 8 + 12, 8 + 12 and 8 + 22 samples, 5 of them shared.
     starts = 0, *(end - (8 - 3) for end in ends[:-1])
     blocks = [x[start:end] for start, end in zip(starts, ends, strict=True)]
-    frames = [F.frame(block, 8, **how) for block in blocks]
-    whole = F.frame(x, 8, **how)
+    frames = [F.frame(block, 8, **options) for block in blocks]
+    whole = F.frame(x, 8, **options)
     np.testing.assert_array_equal(jnp.concatenate(frames, axis=1), whole)
-    options = dict(n_fft=8, center=False, **how)
-    parts = [F.stft(block, **options) for block in blocks]
-    assert_close(jnp.abs(jnp.concatenate(parts, axis=1)), jnp.abs(F.stft(x, **options)))
+    transform = dict(n_fft=8, center=False, **options)
+    parts = [F.stft(block, **transform) for block in blocks]
+    assert_close(
+        jnp.abs(jnp.concatenate(parts, axis=1)), jnp.abs(F.stft(x, **transform))
+    )
 
 
 @pytest.mark.parametrize("n_fft", [16, 15])
@@ -56,16 +61,16 @@ def test_frames_of_a_stream_are_those_of_the_whole(rng):
 @pytest.mark.parametrize(("win_length", "hop"), [(None, 4), (11, None), (6, 5)])
 def test_stft_agrees_with_the_definition(rng, n_fft, center, win_length, hop):
     x = draw(rng, 3, 1, 50)
-    how = dict(n_fft=n_fft, hop_length=hop, win_length=win_length, center=center)
-    got = compiled(F.stft)(x, **how)
+    options = dict(n_fft=n_fft, hop_length=hop, win_length=win_length, center=center)
+    got = compiled(F.stft)(x, **options)
     length = win_length or n_fft
     hop = hop or length // 4
-    for one, found in zip(x, got, strict=True):
+    for one, out in zip(x, got, strict=True):
         want = definition(
             one[0], n_fft=n_fft, hop=hop, window=hann(length), center=center
         )
-        assert found.shape == (1, *want.shape)
-        assert np.abs(found[0] - want).max() < 1e-5 * np.abs(want).max()
+        assert out.shape == (1, *want.shape)
+        assert np.abs(out[0] - want).max() < 1e-5 * np.abs(want).max()
 
 
 @pytest.mark.parametrize("window", ["hann", "hamming", "ones"])
@@ -78,7 +83,15 @@ def test_spectrogram_is_a_power(rng, window, power):
     assert_close(got, np.abs(want) ** power)
 
 
-def test_silence_has_no_slope():
+def test_windows_import_scipy_signal_when_used():
+    code = "import sys, cnn_jax.functional; print('scipy.signal' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_silence_has_gradient_0():
     gradient = jax.jit(jax.grad(lambda x: F.spectrogram(x, n_fft=8, power=1).sum()))(
         jnp.zeros(20)
     )
@@ -114,13 +127,13 @@ def test_mel_triangles(htk):
     np.testing.assert_allclose(even, bank * (2 / (ends[2:] - ends[:-2]))[:, None], 1e-5)
 
 
-def test_log_mel_and_mfcc_are_their_formulas(rng):
+def test_log_mel_and_mfcc_agree_with_the_definition(rng):
     x = draw(rng, 2, 400)
-    how = dict(n_fft=64, hop_length=20)
-    energy = np.float64(F.spectrogram(x, **how))
+    options = dict(n_fft=64, hop_length=20)
+    energy = np.float64(F.spectrogram(x, **options))
     bank = np.float64(F.mel_filterbank(sr=800, n_fft=64, n_mels=9, fmin=20, fmax=390))
     decibels = 10 * np.log10(np.maximum(bank @ energy, 1e-3))
-    bands = dict(sr=800, n_mels=9, fmin=20, fmax=390, amin=1e-3, **how)
+    bands = dict(sr=800, n_mels=9, fmin=20, fmax=390, amin=1e-3, **options)
     assert_close(F.log_mel(x, **bands, top_db=None), decibels)
     floor = decibels.max(axis=(1, 2), keepdims=True) - 10
     cut = np.maximum(decibels, floor)
@@ -141,8 +154,8 @@ def test_gradients_reach_the_waveform(rng):
     x = draw(rng, 30)
 
     def f(x):
-        how = dict(n_fft=8, sr=100, n_mels=3, top_db=None)
-        return F.log_mel(x, **how), F.mfcc(x, n_mfcc=2, **how)
+        options = dict(n_fft=8, sr=100, n_mels=3, top_db=None)
+        return F.log_mel(x, **options), F.mfcc(x, n_mfcc=2, **options)
 
     with jax.enable_x64(True):
         check_grads(
@@ -152,7 +165,7 @@ def test_gradients_reach_the_waveform(rng):
 
 @pytest.mark.full
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_floats(rng, dtype):
+def test_half_precision(rng, dtype):
     x = draw(rng, 400, dtype=dtype)
     for f in (
         compiled(lambda x: F.log_mel(x, sr=800, n_fft=64, n_mels=9)),
@@ -241,7 +254,7 @@ def test_refusals(as_shipped, error, message, call):
         call()
 
 
-def test_loudness_is_measured_against_the_loudest_place_of_each_sound(rng):
+def test_peak_norm_is_relative_to_the_peak_of_each_signal(rng):
     decibels = 20 * draw(rng, 3, 5, 7) + jnp.array([0.0, -30, 40]).reshape(3, 1, 1)
     got = F.peak_norm(decibels, top_db=50.0, min_peak_db=-1000.0)
     peak = decibels.max(axis=(1, 2), keepdims=True)

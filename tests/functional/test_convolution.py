@@ -12,8 +12,8 @@ from tests.helpers import assert_close, draw
 METHODS = ["auto", "xla", "toeplitz"]
 
 
-def options(axes):
-    """Unequal on every axis."""
+def unequal_options(axes):
+    """Options that differ on every axis."""
     return {
         "stride": (2, 3, 1)[:axes],
         "padding": ((1, 2), (0, 3), (2, 0))[:axes],
@@ -28,9 +28,9 @@ def options(axes):
 @pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 2), (0, 3))])
 def test_agrees_with_the_definition(rng, method, stride, dilation, groups, padding):
     arrays = draw(rng, 7, 10, 4), draw(rng, 3, 2, 4 // groups, 6), draw(rng, 6)
-    how = dict(stride=stride, dilation=dilation, groups=groups, padding=padding)
-    want = oracle.conv(*map(np.float64, arrays), **how)
-    assert_close(F.conv(*arrays, **how, method=method), want)
+    options = dict(stride=stride, dilation=dilation, groups=groups, padding=padding)
+    want = oracle.conv(*map(np.float64, arrays), **options)
+    assert_close(F.conv(*arrays, **options, method=method), want)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -39,15 +39,19 @@ def test_agrees_with_the_definition(rng, method, stride, dilation, groups, paddi
 def test_any_number_of_axes(rng, method, axes, channels):
     x = draw(rng, *(8, 11, 9)[:axes], channels)
     kernel = draw(rng, *(3, 2, 2)[:axes], channels // 2, 6)
-    want = oracle.conv(np.float64(x), np.float64(kernel), groups=2, **options(axes))
-    assert_close(F.conv(x, kernel, groups=2, method=method, **options(axes)), want)
+    want = oracle.conv(
+        np.float64(x), np.float64(kernel), groups=2, **unequal_options(axes)
+    )
+    assert_close(
+        F.conv(x, kernel, groups=2, method=method, **unequal_options(axes)), want
+    )
 
 
-@pytest.mark.parametrize("places", [1, 7, 8, 9, 17])
-def test_rows_of_any_length_fit_their_tiles(rng, places):
-    x, kernel = draw(rng, 3, places + 2, 2), draw(rng, 2, 3, 2, 5)
-    how = dict(stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1)
-    want = oracle.conv(np.float64(x), np.float64(kernel), **how)
+@pytest.mark.parametrize("out_size", [1, 7, 8, 9, 17])
+def test_rows_of_any_length_fit_their_tiles(rng, out_size):
+    x, kernel = draw(rng, 3, out_size + 2, 2), draw(rng, 2, 3, 2, 5)
+    options = dict(stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1)
+    want = oracle.conv(np.float64(x), np.float64(kernel), **options)
     assert_close(F.conv(x, kernel, method="toeplitz"), want)
 
 
@@ -55,8 +59,8 @@ def test_rows_of_any_length_fit_their_tiles(rng, places):
 def test_same_keeps_the_size_as_xla_does(rng, axes):
     x, kernel = draw(rng, 2, *(5, 8, 7)[:axes], 3), draw(rng, *(3, 4, 2)[:axes], 3, 2)
     for stride in (1, 2, 3):
-        places = "DHW"[-axes:]
-        numbers = (f"N{places}C", f"{places}IO", f"N{places}C")
+        spatial = "DHW"[-axes:]
+        numbers = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
         want = jax.lax.conv_general_dilated(
             x, kernel, (stride,) * axes, "SAME", dimension_numbers=numbers
         )
@@ -67,8 +71,8 @@ def test_same_keeps_the_size_as_xla_does(rng, axes):
 def test_padding_modes(rng, mode):
     x, kernel, pads = draw(rng, 2, 6, 7, 3), draw(rng, 3, 2, 3, 4), ((1, 2), (0, 3))
     around = [oracle.pad(np.float64(one), pads, mode=mode) for one in x]
-    how = dict(stride=(2, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1)
-    want = [oracle.conv(one, np.float64(kernel), **how) for one in around]
+    options = dict(stride=(2, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1)
+    want = [oracle.conv(one, np.float64(kernel), **options) for one in around]
     got = F.conv(x, kernel, stride=(2, 1), padding=pads, padding_mode=mode)
     assert_close(got, np.stack(want))
 
@@ -95,7 +99,7 @@ def test_gradients_of_any_order(rng, method):
     x, kernel, bias = draw(rng, 2, 6, 7, 4), draw(rng, 3, 2, 2, 6), draw(rng, 6)
 
     def f(x, kernel, bias):
-        return F.conv(x, kernel, bias, groups=2, method=method, **options(2))
+        return F.conv(x, kernel, bias, groups=2, method=method, **unequal_options(2))
 
     with jax.enable_x64(True):
         wide = [np.float64(array) for array in (x, kernel, bias)]
@@ -153,7 +157,7 @@ def test_hessian_is_symmetric(rng):
 @pytest.mark.full
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("method", METHODS)
-def test_half_floats_are_added_up_in_float32(rng, dtype, method):
+def test_half_precision_is_summed_in_float32(rng, dtype, method):
     x, kernel = draw(rng, 2, 9, 8, 16, dtype=dtype), draw(rng, 3, 3, 16, 4, dtype=dtype)
 
     def both(x, kernel):
@@ -178,10 +182,10 @@ def test_transpose_agrees_with_the_definition(
     rng, method, stride, dilation, groups, padding
 ):
     arrays = draw(rng, 4, 5, 6), draw(rng, 3, 2, 4 // groups, 6), draw(rng, 4)
-    how = dict(stride=stride, dilation=dilation, groups=groups, padding=padding)
-    how |= dict(output_padding=(max(stride[0], dilation[0]) - 1, dilation[1] // 2))
-    want = oracle.conv_transpose(*map(np.float64, arrays), **how)
-    assert_close(F.conv_transpose(*arrays, **how, method=method), want)
+    options = dict(stride=stride, dilation=dilation, groups=groups, padding=padding)
+    options |= dict(output_padding=(max(stride[0], dilation[0]) - 1, dilation[1] // 2))
+    want = oracle.conv_transpose(*map(np.float64, arrays), **options)
+    assert_close(F.conv_transpose(*arrays, **options, method=method), want)
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
@@ -190,16 +194,17 @@ def test_transpose_over_any_number_of_axes(rng, axes):
         draw(rng, 2, 1, *(4, 3, 5)[:axes], 6),
         draw(rng, *(3, 2, 2)[:axes], 2, 6),
     )
-    how = options(axes) | dict(output_padding=(1, 2, 0)[:axes], groups=3)
+    options = unequal_options(axes) | dict(output_padding=(1, 2, 0)[:axes], groups=3)
     want = [
-        oracle.conv_transpose(np.float64(a[0]), np.float64(kernel), **how) for a in x
+        oracle.conv_transpose(np.float64(a[0]), np.float64(kernel), **options)
+        for a in x
     ]
-    assert_close(F.conv_transpose(x, kernel, **how)[:, 0], np.stack(want))
+    assert_close(F.conv_transpose(x, kernel, **options)[:, 0], np.stack(want))
 
 
 @pytest.mark.parametrize("stride", [1, 2, (3, 5)])
 @pytest.mark.parametrize("window", [(3, 4), (2, 1)])
-def test_transpose_of_same_is_what_same_transposes(rng, stride, window):
+def test_same_transposes_same(rng, stride, window):
     x, kernel = draw(rng, 2, 4, 5, 3), draw(rng, *window, 2, 3)
     out = F.conv_transpose(x, kernel, stride=stride, padding="same")
     rows, columns = (stride, stride) if isinstance(stride, int) else stride
@@ -216,8 +221,8 @@ def test_transpose_has_gradients_of_any_order(rng):
     x, kernel, bias = draw(rng, 2, 4, 5, 6), draw(rng, 3, 2, 2, 6), draw(rng, 4)
 
     def f(x, kernel, bias):
-        how = options(2) | dict(groups=2, output_padding=(0, 2))
-        return F.conv_transpose(x, kernel, bias, **how)
+        options = unequal_options(2) | dict(groups=2, output_padding=(0, 2))
+        return F.conv_transpose(x, kernel, bias, **options)
 
     with jax.enable_x64(True):
         wide = [np.float64(array) for array in (x, kernel, bias)]
@@ -225,13 +230,15 @@ def test_transpose_has_gradients_of_any_order(rng):
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_separable_is_one_after_the_other(rng, axes):
-    x, how = draw(rng, *(7, 8, 6)[:axes], 3), options(axes)
+def test_separable_conv_is_two_convolutions(rng, axes):
+    x, options = draw(rng, *(7, 8, 6)[:axes], 3), unequal_options(axes)
     deep, point = draw(rng, *(3, 2, 2)[:axes], 1, 6), draw(rng, *[1] * axes, 6, 5)
-    middle = oracle.conv(np.float64(x), np.float64(deep), groups=3, **how)
+    middle = oracle.conv(np.float64(x), np.float64(deep), groups=3, **options)
     want = middle @ np.float64(point).reshape(6, 5)
     bias = draw(rng, 5)
-    assert_close(F.separable_conv(x, deep, point, bias, **how), want + np.float64(bias))
+    assert_close(
+        F.separable_conv(x, deep, point, bias, **options), want + np.float64(bias)
+    )
     reflected = F.separable_conv(x, deep, point, padding=1, padding_mode="reflect")
     around = F.pad(x, (1,) * axes, mode="reflect")
     assert_close(reflected, F.separable_conv(around, deep, point))
@@ -253,12 +260,12 @@ def test_transpose_under_vmap_is_a_loop(rng, axes, method):
         assert_close(got[i], f(*one))
 
 
-# Its kin.
+# Related operations.
 
 
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])
 @pytest.mark.parametrize("window", [(3, 2), (4, 5)])
-def test_convolve_is_scipys(rng, mode, window):
+def test_convolve_agrees_with_scipy(rng, mode, window):
     x, kernel = draw(rng, 8, 9), draw(rng, *window)
     want = signal.convolve(np.float64(x), np.float64(kernel), mode=mode)
     assert_close(
@@ -315,7 +322,7 @@ X, KERNEL = jnp.ones((2, 5, 6, 4)), jnp.ones((3, 3, 4, 2))
             {"kernel": jnp.ones((3, 3, 2, 3)), "groups": 2},
         ),
         (ValueError, r"`bias` has shape \(3,\).*\(2,\)", {"bias": jnp.ones(3)}),
-        (ValueError, "has 5 places.*spans 7", {"kernel": jnp.ones((7, 1, 4, 2))}),
+        (ValueError, "has size 5.*spans 7", {"kernel": jnp.ones((7, 1, 4, 2))}),
         (ValueError, "`stride` is 0.*at least 1", {"stride": 0}),
         (ValueError, "`stride` has 3 entries.*2 spatial", {"stride": (1, 2, 3)}),
         (TypeError, "`stride` is 1.5.*whole", {"stride": 1.5}),
@@ -327,7 +334,7 @@ X, KERNEL = jnp.ones((2, 5, 6, 4)), jnp.ones((3, 3, 4, 2))
         (ValueError, "`padding_mode` is 'edge'.*'replicate'", {"padding_mode": "edge"}),
         (
             ValueError,
-            "adds 6 places to an axis of 6.*at most 5",
+            "adds 6 elements to an axis of size 6.*at most 5",
             {"padding": ((0, 0), (6, 0)), "padding_mode": "reflect"},
         ),
         (ValueError, "`method` is 'winograd'.*toeplitz", {"method": "winograd"}),
@@ -338,7 +345,7 @@ def test_refusals(as_shipped, error, message, change):
         F.conv(**({"x": X, "kernel": KERNEL} | change))
 
 
-Y, SPREAD = jnp.ones((2, 5, 6, 4)), jnp.ones((3, 3, 2, 4))
+Y, TRANSPOSED_KERNEL = jnp.ones((2, 5, 6, 4)), jnp.ones((3, 3, 2, 4))
 
 
 @pytest.mark.parametrize(
@@ -370,7 +377,7 @@ Y, SPREAD = jnp.ones((2, 5, 6, 4)), jnp.ones((3, 3, 2, 4))
 )
 def test_transpose_refuses(as_shipped, error, message, change):
     with pytest.raises(error, match=message):
-        F.conv_transpose(**({"x": Y, "kernel": SPREAD} | change))
+        F.conv_transpose(**({"x": Y, "kernel": TRANSPOSED_KERNEL} | change))
 
 
 def test_more_refusals(as_shipped):

@@ -7,7 +7,7 @@ import cnn_jax.functional as F
 from tests.helpers import assert_close, draw
 
 
-def test_it_is_numpys(rng):
+def test_agrees_with_numpy(rng):
     x, kernel, bias = draw(rng, 2, 3, 7), draw(rng, 7, 5), draw(rng, 5)
     product = np.float64(x) @ np.float64(kernel)
     assert_close(F.dense(x, kernel), product)
@@ -15,19 +15,21 @@ def test_it_is_numpys(rng):
     assert_close(F.dense(x[1, 2], kernel, bias), (product + np.float64(bias))[1, 2])
 
 
-@pytest.mark.parametrize(("dtype", "most"), [("bfloat16", 2**-8), ("float16", 2**-11)])
-def test_half_floats_are_added_up_in_float32(rng, dtype, most):
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("bfloat16", 2**-8), ("float16", 2**-11)]
+)
+def test_half_precision_is_summed_in_float32(rng, dtype, tolerance):
     x, kernel, bias = draw(rng, 3, 9000), draw(rng, 9000, 2), draw(rng, 2)
     half = [jnp.asarray(part / 10, dtype) for part in (x, kernel, bias)]
     x, kernel, bias = map(np.float64, half)
     out, pull = jax.vjp(F.dense, *half)
     assert out.dtype == dtype
-    assert_close(out, x @ kernel + bias, most)
+    assert_close(out, x @ kernel + bias, tolerance)
     ones = np.ones((3, 2))
     wants = ones @ kernel.T, x.T @ ones, ones.sum(axis=0)
     for got, want in zip(pull(jnp.ones_like(out)), wants, strict=True):
         assert got.dtype == dtype
-        assert_close(got, want, most)
+        assert_close(got, want, tolerance)
 
 
 X, KERNEL, BIAS = jnp.ones((2, 7)), jnp.ones((7, 5)), jnp.ones(5)

@@ -49,7 +49,7 @@ def test_dtypes(as_shipped, function):
         function(jnp.ones((2, 3), jnp.int32))
 
 
-def test_softmax_refuses_an_axis_that_is_not_there(as_shipped):
+def test_softmax_refuses_a_missing_axis(as_shipped):
     with pytest.raises(ValueError, match="`axis` is 2, but `x` has 2 axes"):
         F.softmax(jnp.ones((2, 3)), axis=2)
 
@@ -85,7 +85,7 @@ def test_pad_takes_numbers_and_a_value(rng):
 
 
 @pytest.mark.parametrize(
-    ("error", "message", "how"),
+    ("error", "message", "options"),
     [
         (TypeError, "`padding` is 1, but must be a tuple", {"padding": 1}),
         (TypeError, "`x` has 3 axes.*at least 4", {"padding": (1, 1, 1)}),
@@ -104,9 +104,9 @@ def test_pad_takes_numbers_and_a_value(rng):
         ),
     ],
 )
-def test_pad_refusals(as_shipped, error, message, how):
+def test_pad_refusals(as_shipped, error, message, options):
     with pytest.raises(error, match=message):
-        F.pad(jnp.ones((4, 5, 3)), **how)
+        F.pad(jnp.ones((4, 5, 3)), **options)
 
 
 def test_image_kernels():
@@ -116,11 +116,11 @@ def test_image_kernels():
     assert len(sums) == 12
     board = jnp.eye(7)[..., None]
     lines = ["horizontal_line", "vertical_line", "falling_diagonal", "rising_diagonal"]
-    answers = {name: F.conv(board, F.image_kernel(name)).max() for name in lines}
-    assert max(answers, key=answers.get) == "falling_diagonal"
+    responses = {name: F.conv(board, F.image_kernel(name)).max() for name in lines}
+    assert max(responses, key=responses.get) == "falling_diagonal"
 
 
-def test_sobel_x_answers_to_change_along_a_row():
+def test_sobel_x_responds_to_changes_along_a_row():
     ramp = jnp.broadcast_to(jnp.arange(6.0), (5, 6))[..., None]
     np.testing.assert_array_equal(F.conv(ramp, F.image_kernel("sobel_x")), 8.0)
     np.testing.assert_array_equal(F.conv(ramp, F.image_kernel("sobel_y")), 0.0)

@@ -65,7 +65,7 @@ def test_graph_layers_stack(rng, graph):
 
 
 @pytest.mark.full
-def test_graph_gradients_and_half_floats(rng, graph):
+def test_graph_gradients_and_half_precision(rng, graph):
     adjacency, features = graph
     weights = draw(rng, 4, 2)
     with jax.enable_x64(True):
@@ -83,7 +83,7 @@ def colours(rng):
     return jnp.asarray(np.concatenate([edges, rng.random((40, 3))]), jnp.float32)
 
 
-def test_hsv_is_pythons(colours):
+def test_hsv_agrees_with_colorsys(colours):
     got = compiled(F.rgb_to_hsv)(colours)
     want = np.array([colorsys.rgb_to_hsv(*map(float, c)) for c in colours])
     np.testing.assert_allclose(got, want, atol=1e-5)
@@ -92,7 +92,7 @@ def test_hsv_is_pythons(colours):
     np.testing.assert_allclose(back, colours, atol=1e-6)
 
 
-def test_lab_is_the_published_one(colours):
+def test_lab_agrees_with_published_values(colours):
     # Of the sRGB primaries under D65, to two digits: Lindbloom, brucelindbloom.com.
     known = {
         (1, 1, 1): (100, 0, 0),
@@ -143,7 +143,7 @@ A, N, W = jnp.ones((7, 7)), jnp.ones((7, 4)), jnp.ones((4, 5))
         ),
         (
             ValueError,
-            r"`weights` has shape \(3, 5\).*\(4, new\)",
+            r"`weights` has shape \(3, 5\).*\(4, out_features\)",
             lambda: F.graph_conv(A, N, W[:3]),
         ),
         (TypeError, "`adjacency` has 1 axes", lambda: F.graph_conv(A[0], N, W)),
@@ -187,8 +187,8 @@ def test_refusals(as_shipped, error, message, call):
     }.items(),
 )  # fmt: skip
 def test_slopes_at_kinks_are_as_stated(name, slopes):
-    for place, slope in slopes.items():
-        got = jax.grad(getattr(F, name))(float(place))
+    for x, slope in slopes.items():
+        got = jax.grad(getattr(F, name))(float(x))
         np.testing.assert_allclose(got, slope, rtol=1e-6)
 
 

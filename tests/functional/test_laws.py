@@ -8,7 +8,7 @@ import cnn_jax.functional as F
 from tests.helpers import assert_close, compiled, draw
 from tests.laws import OPERATIONS, SHAPE
 
-# What is no function of pictures, is complex, or has chance in it.
+# Functions that are not of images, complex or random.
 OTHERS = {
     "affine_grid", "dropout", "graph_conv", "image_kernel", "mel_filterbank", "stft",
 }  # fmt: skip
@@ -45,14 +45,14 @@ def test_batch_axes_and_vmap_are_loops(rng, operation):
     assert none.shape == (0, *alone.shape)
 
 
-# How far a result may be off that in float32, whose weights were not rounded too.
+# Tolerance against the result in float32, whose weights are not rounded.
 DTYPES = {"bfloat16": 0.03, "float16": 0.004, "float64": 1e-5}
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_width_stays_and_agrees(rng, operation, dtype):
-    x = draw(rng, *SHAPE, dtype="bfloat16")  # Which every other width can write.
+def test_every_dtype_is_kept_and_agrees(rng, operation, dtype):
+    x = draw(rng, *SHAPE, dtype="bfloat16")  # Exact in every other dtype.
 
     @jax.jit
     def both(x):

@@ -71,9 +71,9 @@ def test_local_response_norm_is_its_formula(rng, size):
         low = max(c - size // 2, 0)
         around = np.float64(x[:, low : c + (size - 1) // 2 + 1]) ** 2
         want[:, c] = x[:, c] / (2 + 0.3 / size * around.sum(axis=1)) ** 0.6
-    how = dict(size=size, alpha=0.3, beta=0.6, k=2)
-    assert_close(F.local_response_norm(x, **how), want)
-    assert_close(nn.LocalResponseNorm(**how)(x), want)
+    options = dict(size=size, alpha=0.3, beta=0.6, k=2)
+    assert_close(F.local_response_norm(x, **options), want)
+    assert_close(nn.LocalResponseNorm(**options)(x), want)
 
 
 @pytest.mark.full
@@ -116,7 +116,7 @@ def test_the_gradient_of_batch_norm_sums_over_its_input_once(x, affine):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_statistics_are_taken_wide(rng, dtype):
+def test_statistics_are_float32(rng, dtype):
     x = (draw(rng, 4000, 2) + 40).astype(dtype)
     out, mean, variance = F.batch_norm(x, return_statistics=True)
     assert out.dtype == dtype
@@ -125,7 +125,7 @@ def test_statistics_are_taken_wide(rng, dtype):
     assert_close(variance, np.float64(x).var(axis=0))
 
 
-def test_batch_norm_remembers_and_is_then_still(rng):
+def test_batch_norm_tracks_running_statistics(rng):
     layer = nn.BatchNorm(3, momentum=0.25, epsilon=0.1)
     mean, variance = np.zeros(3), np.ones(3)
     for _ in range(5):
@@ -135,8 +135,8 @@ def test_batch_norm_remembers_and_is_then_still(rng):
         variance = 0.75 * variance + 0.25 * np.float64(x).var(axis=(0, 1), ddof=1)
     assert_close(layer.mean[...], mean)
     assert_close(layer.var[...], variance)
-    still = nnx.view(layer, use_running_average=True)
-    assert_close(still(x), (np.float64(x) - mean) / np.sqrt(variance + 0.1))
+    frozen = nnx.view(layer, use_running_average=True)
+    assert_close(frozen(x), (np.float64(x) - mean) / np.sqrt(variance + 0.1))
     assert_close(layer.mean[...], mean)
     params = nnx.state(layer, nnx.Param)
     assert {path[-1] for path, _ in nnx.to_flat_state(params)} == {"scale", "bias"}
@@ -160,7 +160,7 @@ def test_layers_are_the_functions(rng, x):
         assert layer(x).shape == x.shape
 
 
-def test_dropout_silences_whole_maps():
+def test_dropout_sets_whole_maps_to_zero():
     x = jnp.ones((20, 4, 5, 30))
     out = F.dropout(jax.random.key(0), x, 0.5, spatial=2)
     kept = (out != 0).mean(axis=(1, 2))
@@ -208,7 +208,7 @@ X = jnp.ones((2, 5, 6, 4))
         (ValueError, "`groups` is 0", lambda: F.group_norm(X, groups=0)),
         (ValueError, "`spatial` is 4", lambda: F.group_norm(X, groups=2, spatial=4)),
         (TypeError, "2 axes.*at least 3", lambda: F.instance_norm(X[0, 0])),
-        (ValueError, r"\[1, 1\] places", lambda: F.instance_norm(X[:, :1, :1])),
+        (ValueError, r"spatial size \[1, 1\]", lambda: F.instance_norm(X[:, :1, :1])),
         (ValueError, "`size` is 0", lambda: F.local_response_norm(X, size=0)),
         (
             ValueError,

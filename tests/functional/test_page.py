@@ -18,9 +18,9 @@ def test_the_page_has_both_parts():
 @pytest.mark.full
 def test_its_examples_run():
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    found = doctest.testfile(str(page.PAGE), module_relative=False, optionflags=flags)
-    assert found.failed == 0
-    assert found.attempted > 20
+    result = doctest.testfile(str(page.PAGE), module_relative=False, optionflags=flags)
+    assert result.failed == 0
+    assert result.attempted > 20
 
 
 @pytest.mark.full
@@ -28,5 +28,5 @@ def test_its_examples_run():
 def test_jax_and_flax_agree(theirs, ours):
     want, got = eval(theirs, NAMES), eval(ours, NAMES)
     assert np.shape(got) == np.shape(want)
-    if not page.is_drawn(theirs):
+    if not page.has_random_weights(theirs):
         assert_close(got, want)

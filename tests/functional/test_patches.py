@@ -11,8 +11,8 @@ from tests.helpers import assert_close, compiled, draw
 unfold, fold = compiled(F.unfold), compiled(F.fold)
 
 
-def options(axes):
-    """Unequal on every axis."""
+def unequal_options(axes):
+    """Options that differ on every axis."""
     return {
         "stride": (2, 3, 1)[:axes],
         "padding": ((1, 2), (0, 3), (2, 0))[:axes],
@@ -25,23 +25,23 @@ SIZES = {1: ((8,), (3,)), 2: ((6, 7), (2, 4)), 3: ((5, 6, 8), (2, 1, 3))}
 
 @pytest.mark.parametrize("axes", SIZES)
 def test_unfold_and_fold_agree_with_the_definition(rng, axes):
-    (size, window), how = SIZES[axes], options(axes)
+    (size, window), options = SIZES[axes], unequal_options(axes)
     x = draw(rng, 2, 1, *size, 3)
-    patches = unfold(x, window, **how)
-    want = [oracle.unfold(np.float64(one[0]), window, **how) for one in x]
+    patches = unfold(x, window, **options)
+    want = [oracle.unfold(np.float64(one[0]), window, **options) for one in x]
     assert_close(patches[:, 0], np.stack(want))
     values = draw(rng, *patches.shape)
-    want = [oracle.fold(np.float64(one[0]), size, **how) for one in values]
-    assert_close(fold(values, size, **how)[:, 0], np.stack(want))
+    want = [oracle.fold(np.float64(one[0]), size, **options) for one in values]
+    assert_close(fold(values, size, **options)[:, 0], np.stack(want))
 
 
 @pytest.mark.parametrize("axes", SIZES)
 def test_a_convolution_is_one_product_with_the_patches(rng, axes):
-    (size, window), how = SIZES[axes], options(axes)
+    (size, window), options = SIZES[axes], unequal_options(axes)
     x, kernel = draw(rng, 2, *size, 3), draw(rng, *window, 3, 5)
-    patches = unfold(x, window, **how)
+    patches = unfold(x, window, **options)
     rows = patches.reshape(*patches.shape[: axes + 1], -1)
-    assert_close(rows @ kernel.reshape(-1, 5), F.conv(x, kernel, **how))
+    assert_close(rows @ kernel.reshape(-1, 5), F.conv(x, kernel, **options))
 
 
 def test_same_and_batch_axes(rng):
@@ -53,12 +53,12 @@ def test_same_and_batch_axes(rng):
 
 @pytest.mark.full
 def test_gradients_of_any_order(rng):
-    x, how = draw(rng, 5, 7, 2), options(2)
-    patches = F.unfold(x, (2, 3), **how)
+    x, options = draw(rng, 5, 7, 2), unequal_options(2)
+    patches = F.unfold(x, (2, 3), **options)
     with jax.enable_x64(True):
         for f, at in (
-            (lambda x: jnp.sin(F.unfold(x, (2, 3), **how)), x),
-            (lambda p: jnp.sin(F.fold(p, (5, 7), **how)), patches),
+            (lambda x: jnp.sin(F.unfold(x, (2, 3), **options)), x),
+            (lambda p: jnp.sin(F.fold(p, (5, 7), **options)), patches),
         ):
             check_grads(jax.jit(f), [np.float64(at)], order=2, modes=["fwd", "rev"])
     for f, at in ((F.unfold, x), (F.fold, F.unfold(x, (2, 3)))):
@@ -77,7 +77,7 @@ PATCHES = jnp.ones((4, 5, 2, 2, 3))
         (TypeError, "`window` is 2, but must be a tuple", lambda: F.unfold(X, 2)),
         (TypeError, "`x` has 2 axes", lambda: F.unfold(X[0, 0], (2, 2))),
         (TypeError, "`x` is int32", lambda: F.unfold(X.astype(int), (2, 2))),
-        (ValueError, "has 5 places.*spans 6", lambda: F.unfold(X, (6, 2))),
+        (ValueError, "has size 5.*spans 6", lambda: F.unfold(X, (6, 2))),
         (ValueError, "`window` is 0", lambda: F.unfold(X, (2, 0))),
         (ValueError, "`stride` is 0", lambda: F.unfold(X, (2, 2), stride=0)),
         (ValueError, "`padding` is -1", lambda: F.unfold(X, (2, 2), padding=-1)),
@@ -86,7 +86,7 @@ PATCHES = jnp.ones((4, 5, 2, 2, 3))
         (TypeError, "`patches` has 4 axes.*5", lambda: F.fold(PATCHES[0], (5, 6))),
         (
             ValueError,
-            r"`patches` has \(4, 5\) places.*\(2, 2\) have \(4, 6\) on .* \(5, 7\)",
+            r"has \(4, 5\) patches.*\(2, 2\) gives \(4, 6\) on .* \(5, 7\)",
             lambda: F.fold(PATCHES, (5, 7)),
         ),
         (ValueError, "`dilation` is 0", lambda: F.fold(PATCHES, (5, 6), dilation=0)),

@@ -9,9 +9,9 @@ from tests import oracle
 from tests.helpers import assert_close, compiled, draw
 
 
-def lp_pool(x, window, **how):
-    """On sizes, for a cube may be negative and has no root then."""
-    return F.lp_pool(jnp.abs(x), 3, window, **how)
+def lp_pool(x, window, **options):
+    """Of |x|: the sum of cubes may be negative, which has no root."""
+    return F.lp_pool(jnp.abs(x), 3, window, **options)
 
 
 POOLS = {"max": F.max_pool, "avg": F.avg_pool, "sum": F.sum_pool, "lp": lp_pool}
@@ -21,9 +21,9 @@ adaptive_avg_pool = compiled(F.adaptive_avg_pool)
 adaptive_max_pool = compiled(F.adaptive_max_pool)
 
 
-def definition(kind, x, window, **how):
+def definition(kind, x, window, **options):
     x = np.float64(x)
-    return oracle.pool(kind, abs(x) if kind == "lp" else x, window, **how)
+    return oracle.pool(kind, abs(x) if kind == "lp" else x, window, **options)
 
 
 @pytest.mark.parametrize("kind", POOLS)
@@ -38,41 +38,41 @@ def test_agrees_with_the_definition(
     rng, kind, stride, dilation, ceil_mode, padding, size
 ):
     x, window = draw(rng, *size, 3), (2, 3)
-    how = dict(padding=padding, dilation=dilation, ceil_mode=ceil_mode)
-    want = definition(kind, x, window, stride=stride or window, **how)
-    assert_close(RUN[kind](x, window, stride=stride, **how), want)
+    options = dict(padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+    want = definition(kind, x, window, stride=stride or window, **options)
+    assert_close(RUN[kind](x, window, stride=stride, **options), want)
 
 
 @pytest.mark.parametrize("kind", POOLS)
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_any_number_of_axes(rng, kind, axes):
     x, window = draw(rng, 2, *(7, 8, 9)[:axes], 3), (3, 2, 4)[:axes]
-    how = dict(stride=(2, 1, 3)[:axes], padding=((1, 0), (1, 1), (0, 2))[:axes])
+    options = dict(stride=(2, 1, 3)[:axes], padding=((1, 0), (1, 1), (0, 2))[:axes])
     same = dict(dilation=(1,) * axes, ceil_mode=True)
-    want = [definition(kind, one, window, **how, **same) for one in x]
-    assert_close(RUN[kind](x, window, **how, ceil_mode=True), np.stack(want))
+    want = [definition(kind, one, window, **options, **same) for one in x]
+    assert_close(RUN[kind](x, window, **options, ceil_mode=True), np.stack(want))
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_padding_need_not_count(rng, ceil_mode):
     x, window = draw(rng, 6, 7, 2), (3, 4)
-    how = dict(stride=(2, 3), padding=((1, 1), (2, 0)), ceil_mode=ceil_mode)
+    options = dict(stride=(2, 3), padding=((1, 1), (2, 0)), ceil_mode=ceil_mode)
     want = oracle.pool(
-        "avg", np.float64(x), window, **how, dilation=(1, 1), include_pad=False
+        "avg", np.float64(x), window, **options, dilation=(1, 1), include_pad=False
     )
-    assert_close(RUN["avg"](x, window, **how, count_include_pad=False), want)
+    assert_close(RUN["avg"](x, window, **options, count_include_pad=False), want)
 
 
 def test_no_window_starts_in_the_far_padding(rng):
-    x, how = draw(rng, 6, 7, 2), dict(padding=((0, 1), (1, 1)), ceil_mode=True)
+    x, options = draw(rng, 6, 7, 2), dict(padding=((0, 1), (1, 1)), ceil_mode=True)
     want = oracle.pool(
-        "max", np.float64(x), (2, 2), stride=(2, 2), dilation=(1, 1), **how
+        "max", np.float64(x), (2, 2), stride=(2, 2), dilation=(1, 1), **options
     )
     assert want.shape == (3, 4, 2)
-    assert_close(max_pool(x, (2, 2), **how), want)
+    assert_close(max_pool(x, (2, 2), **options), want)
 
 
-def test_same_is_xlas(rng):
+def test_same_agrees_with_xla(rng):
     x = draw(rng, 2, 7, 8, 3)
     want = jax.lax.reduce_window(
         x, -jnp.inf, jax.lax.max, (1, 3, 2, 1), (1, 2, 3, 1), "SAME"
@@ -90,9 +90,9 @@ def test_same_is_xlas(rng):
 def test_gradients_of_any_order(rng, kind):
     # Shuffled whole numbers: no two are close, so no window has a tie.
     x = jnp.asarray(rng.permutation(2 * 7 * 8).reshape(7, 8, 2) / 4.0, jnp.float32)
-    how = dict(stride=(2, 1), dilation=(1, 2), padding=1, ceil_mode=True)
+    options = dict(stride=(2, 1), dilation=(1, 2), padding=1, ceil_mode=True)
     with jax.enable_x64(True):
-        f = jax.jit(lambda x: jnp.sin(POOLS[kind](x, (2, 3), **how)))
+        f = jax.jit(lambda x: jnp.sin(POOLS[kind](x, (2, 3), **options)))
         check_grads(f, [np.float64(x)], order=2, modes=["fwd", "rev"])
 
 
@@ -105,7 +105,7 @@ def test_the_first_maximum_gets_the_gradient():
 
 
 @pytest.mark.parametrize("pool", [F.max_pool, F.adaptive_max_pool])
-def test_reading_order_decides_between_equals(pool):
+def test_the_first_of_equal_values_in_row_major_order_wins(pool):
     x = jnp.array([[1.0, 3.0, 3.0], [3.0, 0.0, 3.0]])[..., None]
     size = (2, 3) if pool is F.max_pool else (1, 1)
     assert pool(x, size, return_indices=True)[1] == 1
@@ -115,7 +115,7 @@ def test_reading_order_decides_between_equals(pool):
     assert index == 4
 
 
-def test_nan_wins():
+def test_nan_propagates():
     x = jnp.array([[1.0, jnp.nan, 5.0, 4.0]]).T
     np.testing.assert_array_equal(F.max_pool(x, (2,))[:, 0], [np.nan, 5.0])
     x = jnp.array([[jnp.nan, 1.0, 5.0, 4.0]]).T
@@ -150,7 +150,7 @@ def test_no_gradient_scatters(pool):
 
 @pytest.mark.full
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_sums_of_half_floats_are_rounded_once(rng, dtype):
+def test_half_precision_sums_are_rounded_once(rng, dtype):
     x = draw(rng, 4, 40, 2, dtype=dtype)
     pools = [lambda x, p=pool: p(x, (2, 20)) for pool in RUN.values()]
     pools += [lambda x: adaptive_avg_pool(x, (3, 1)), compiled(F.global_avg_pool)]
@@ -195,14 +195,14 @@ def test_adaptive_pools_agree_with_the_definition(rng, size, bins):
     x = draw(rng, 2, 1, *size, 3)
     values, indices = adaptive_max_pool(x, bins, return_indices=True)
     got = {"max": values, "indices": indices, "avg": adaptive_avg_pool(x, bins)}
-    for kind, found in got.items():
+    for kind, result in got.items():
         want = [oracle.adaptive(kind, np.float64(one[0]), bins) for one in x]
-        assert_close(found, np.stack(want)[:, None])
+        assert_close(result, np.stack(want)[:, None])
     assert indices.dtype == jnp.int32
     assert_close(adaptive_max_pool(x, bins), values)
 
 
-def test_adaptive_pools_leave_an_axis(rng):
+def test_adaptive_pools_keep_an_axis_of_none(rng):
     x = draw(rng, 5, 7, 2)
     for pool in (adaptive_avg_pool, adaptive_max_pool):
         assert_close(pool(x, (None, 3)), pool(x, (5, 3)))
@@ -210,13 +210,18 @@ def test_adaptive_pools_leave_an_axis(rng):
 
 
 @pytest.mark.parametrize("value", [1.0, -jnp.inf])
-def test_the_first_of_equals_wins_everywhere(value):
+def test_the_first_of_equal_values_wins_in_every_pool(value):
     x = jnp.full((4, 6, 1), value)
     for pool, first in (
-        (lambda x, **how: max_pool(x, (2, 3), **how), [[0, 3], [12, 15]]),
-        (lambda x, **how: adaptive_max_pool(x, (2, 2), **how), [[0, 3], [12, 15]]),
+        (lambda x, **options: max_pool(x, (2, 3), **options), [[0, 3], [12, 15]]),
         (
-            lambda x, **how: max_pool(x, (2, 2), stride=(2, 3), padding=1, **how),
+            lambda x, **options: adaptive_max_pool(x, (2, 2), **options),
+            [[0, 3], [12, 15]],
+        ),
+        (
+            lambda x, **options: max_pool(
+                x, (2, 2), stride=(2, 3), padding=1, **options
+            ),
             [[0, 2, 5], [6, 8, 11], [18, 20, 23]],
         ),
     ):
@@ -233,16 +238,16 @@ def test_the_first_of_equals_wins_everywhere(value):
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_indices_agree_with_the_definition(rng, axes, ceil_mode):
     x, window = draw(rng, 2, *(7, 8, 6)[:axes], 3), (3, 2, 4)[:axes]
-    how = dict(stride=(2, 1, 3)[:axes], padding=((1, 0), (1, 1), (0, 2))[:axes])
-    how |= dict(dilation=(1, 2, 1)[:axes])
+    options = dict(stride=(2, 1, 3)[:axes], padding=((1, 0), (1, 1), (0, 2))[:axes])
+    options |= dict(dilation=(1, 2, 1)[:axes])
     values, indices = max_pool(
-        x, window, **how, ceil_mode=ceil_mode, return_indices=True
+        x, window, **options, ceil_mode=ceil_mode, return_indices=True
     )
     assert indices.dtype == jnp.int32
-    assert_close(max_pool(x, window, **how, ceil_mode=ceil_mode), values)
+    assert_close(max_pool(x, window, **options, ceil_mode=ceil_mode), values)
     shape = values.shape[1:-1]
     want = [
-        oracle.max_indices(np.float64(one), window, **how, shape=shape) for one in x
+        oracle.max_indices(np.float64(one), window, **options, shape=shape) for one in x
     ]
     np.testing.assert_array_equal(indices, np.stack(want))
     flat = x.reshape(2, -1, 3)
@@ -270,7 +275,7 @@ def test_gradients_of_the_others(rng):
         check_grads(jax.jit(every), [np.float64(x)], order=2, modes=["fwd", "rev"])
 
 
-def test_lp_pool_has_no_slope_at_zero():
+def test_lp_pool_has_gradient_0_at_zero():
     x = jnp.array([[0.0], [0.0], [3.0], [-4.0]])
     value, gradient = jax.value_and_grad(lambda x: F.lp_pool(x, 2, (2,)).sum())(x)
     assert value == 5
@@ -281,7 +286,7 @@ def test_lp_pool_has_no_slope_at_zero():
 
 
 @pytest.mark.parametrize("axes", [1, 2, pytest.param(3, marks=pytest.mark.full)])
-def test_unpooling_puts_back(rng, axes):
+def test_unpooling_restores_maxima(rng, axes):
     size, window = (7, 6, 9)[:axes], (2, 3, 2)[:axes]
     x = draw(rng, 2, 3, *size, 2)
     values, indices = max_pool(x, window, return_indices=True)
@@ -300,16 +305,16 @@ def test_unpooling_puts_back(rng, axes):
 
 
 @pytest.mark.parametrize("index", [-1, 12])
-def test_an_index_outside_is_not_written_in_silence(index):
+def test_an_index_outside_gives_nan(index):
     x = jnp.ones((2, 2, 2, 3))
     indices = jnp.arange(4, dtype=jnp.int32).reshape(1, 2, 2, 1) + 0 * x.astype("int32")
     indices = indices.at[1, 0, 1, 2].set(index)
     out = jax.jit(lambda x, i: F.max_unpool(x, i, (2, 2), output_size=(4, 3)))(
         x, indices
     )
-    lost = jnp.isnan(out)
-    assert lost[1, ..., 2].all()
-    assert lost.sum() == 12
+    is_nan = jnp.isnan(out)
+    assert is_nan[1, ..., 2].all()
+    assert is_nan.sum() == 12
     assert jnp.nansum(out) == 2 * 2 * 2 * 3 - 4
 
 
@@ -326,8 +331,8 @@ X = jnp.ones((2, 5, 6, 4))
         (TypeError, "`x` is int32", {"x": X.astype(jnp.int32)}),
         (ValueError, "`window` is 0", {"window": (2, 0)}),
         (ValueError, "`stride` is 0", {"stride": 0}),
-        (ValueError, "has 5 places.*spans 6", {"window": (6, 2)}),
-        (ValueError, "adds 2 places.*spans 2.*at most half, 1", {"padding": (0, 2)}),
+        (ValueError, "has size 5.*spans 6", {"window": (6, 2)}),
+        (ValueError, "adds 2 elements.*spans 2.*at most half, 1", {"padding": (0, 2)}),
         (ValueError, '"same".*`ceil_mode`', {"padding": "same", "ceil_mode": True}),
     ],
 )
@@ -344,8 +349,8 @@ AT = jnp.zeros(X.shape, jnp.int32)
     [
         (ValueError, "`spatial` is 4", lambda: F.global_avg_pool(X, spatial=4)),
         (TypeError, "has 2 axes.*least 3", lambda: F.global_max_pool(X[0, 0])),
-        (ValueError, "0 places", lambda: F.global_avg_pool(X[:, :0])),
-        (ValueError, "0 places.*no bin", lambda: F.adaptive_max_pool(X[:, :0], (2, 2))),
+        (ValueError, "empty axis", lambda: F.global_avg_pool(X[:, :0])),
+        (ValueError, "empty axis", lambda: F.adaptive_max_pool(X[:, :0], (2, 2))),
         (TypeError, "`size` is 3, but.*tuple", lambda: F.adaptive_avg_pool(X, 3)),
         (ValueError, "`size` is 0.*1", lambda: F.adaptive_avg_pool(X, (2, 0))),
         (TypeError, "`x` is int32", lambda: F.adaptive_avg_pool(AT, (2, 2))),
@@ -366,7 +371,7 @@ AT = jnp.zeros(X.shape, jnp.int32)
         ),
         (
             ValueError,
-            "`output_size` has 8, but its default is 10 and the stride 2: from 9 to 11",
+            "`output_size` has 8, but its default is 10 and the stride 2: use 9 to 11",
             lambda: F.max_unpool(X, AT, (2, 2), output_size=(8, 12)),
         ),
         (

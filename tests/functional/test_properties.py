@@ -1,4 +1,4 @@
-"""Laws that hold for any legal options, on options that hypothesis draws."""
+"""Properties that hold for all valid options, tested with hypothesis."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from tests.helpers import assert_close, compiled, draw
 
 conv, conv_transpose = compiled(F.conv), compiled(F.conv_transpose)
 
-quick = settings(max_examples=100, deadline=None, derandomize=True)
+many = settings(max_examples=100, deadline=None, derandomize=True)
 few = settings(max_examples=10, deadline=None, derandomize=True)
 
 
@@ -22,7 +22,7 @@ def per_axis(draw, axes, low, high):
 
 @st.composite
 def windows(draw, pads=3, strides=4):
-    """Sizes and options of a convolution that has a place to stand."""
+    """Sizes and options of a convolution whose window fits the padded input."""
     axes = draw(st.integers(1, 3))
     window, dilation = per_axis(draw, axes, 1, 4), per_axis(draw, axes, 1, 3)
     before, after = per_axis(draw, axes, 0, pads), per_axis(draw, axes, 0, pads)
@@ -30,68 +30,77 @@ def windows(draw, pads=3, strides=4):
         max(d * (k - 1) + 1 - a - b, 1) + draw(st.integers(0, 5))
         for k, d, a, b in zip(window, dilation, before, after, strict=True)
     )
-    how = dict(stride=per_axis(draw, axes, 1, strides), dilation=dilation)
-    return size, window, how | dict(padding=tuple(zip(before, after, strict=True)))
+    options = dict(stride=per_axis(draw, axes, 1, strides), dilation=dilation)
+    return size, window, options | dict(padding=tuple(zip(before, after, strict=True)))
 
 
 def arrays(windows, groups=1, channels=2):
-    size, window, how = windows
+    size, window, options = windows
     rng = np.random.default_rng(0)
     kernel = draw(rng, *window, channels, 3 * groups)
-    return draw(rng, 2, *size, channels * groups), kernel, how | dict(groups=groups)
+    return draw(rng, 2, *size, channels * groups), kernel, options | dict(groups=groups)
 
 
 def shape(f, *shapes):
-    found = jax.eval_shape(f, *(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes))
-    return found.shape
+    out = jax.eval_shape(f, *(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes))
+    return out.shape
 
 
-@quick
+@many
 @given(windows(), st.integers(1, 3))
 def test_conv_has_the_shape_of_the_formula(drawn, groups):
-    size, window, how = drawn
+    size, window, options = drawn
     each = zip(
-        size, window, how["stride"], how["padding"], how["dilation"], strict=True
+        size,
+        window,
+        options["stride"],
+        options["padding"],
+        options["dilation"],
+        strict=True,
     )
     want = [(n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in each]
     kernel = (*window, 2, 3 * groups)
     got = shape(
-        lambda x, k: F.conv(x, k, groups=groups, **how), (*size, 2 * groups), kernel
+        lambda x, k: F.conv(x, k, groups=groups, **options), (*size, 2 * groups), kernel
     )
     assert got == (*want, 3 * groups)
 
 
-@quick
+@many
 @given(windows(), st.booleans())
 def test_pools_have_the_shape_of_the_formula(drawn, ceil_mode):
-    size, window, how = drawn
-    spans = [d * (k - 1) + 1 for k, d in zip(window, how["dilation"], strict=True)]
-    half = zip(how["padding"], spans, strict=True)
-    how["padding"] = tuple((min(a, w // 2), min(b, w // 2)) for (a, b), w in half)
+    size, window, options = drawn
+    spans = [d * (k - 1) + 1 for k, d in zip(window, options["dilation"], strict=True)]
+    half = zip(options["padding"], spans, strict=True)
+    options["padding"] = tuple((min(a, w // 2), min(b, w // 2)) for (a, b), w in half)
     size = tuple(max(n, w) for n, w in zip(size, spans, strict=True))
     want = []
-    for n, w, s, p in zip(size, spans, how["stride"], how["padding"], strict=True):
-        places = (n + sum(p) - w) // s + 1
-        hangs_over = (n + sum(p) - w) % s and places * s < n + p[0]
-        want.append(places + (ceil_mode and hangs_over > 0))
+    for n, w, s, p in zip(
+        size, spans, options["stride"], options["padding"], strict=True
+    ):
+        out_size = (n + sum(p) - w) // s + 1
+        one_more = (n + sum(p) - w) % s and out_size * s < n + p[0]
+        want.append(out_size + (ceil_mode and one_more > 0))
     for pool in (F.max_pool, F.sum_pool, F.avg_pool):
         got = shape(
-            lambda x, p=pool: p(x, window, ceil_mode=ceil_mode, **how), (*size, 2)
+            lambda x, p=pool: p(x, window, ceil_mode=ceil_mode, **options), (*size, 2)
         )
         assert got == (*want, 2)
 
 
-@quick
+@many
 @given(windows(pads=0), st.data())
 def test_a_transpose_undoes_the_shape(drawn, data):
-    size, window, how = drawn
-    del how["padding"]
+    size, window, options = drawn
+    del options["padding"]
     channels, kernel = (*size, 2), (*window, 2, 3)
-    places = shape(lambda x, k: F.conv(x, k, **how), channels, kernel)
-    each = zip(size, window, how["stride"], how["dilation"], strict=True)
+    out_size = shape(lambda x, k: F.conv(x, k, **options), channels, kernel)
+    each = zip(size, window, options["stride"], options["dilation"], strict=True)
     left = tuple((n - d * (k - 1) - 1) % s for n, k, s, d in each)
     got = shape(
-        lambda y, k: F.conv_transpose(y, k, output_padding=left, **how), places, kernel
+        lambda y, k: F.conv_transpose(y, k, output_padding=left, **options),
+        out_size,
+        kernel,
     )
     assert got == channels
 
@@ -99,12 +108,12 @@ def test_a_transpose_undoes_the_shape(drawn, data):
 @few
 @given(windows())
 def test_fold_of_unfold_counts_the_overlaps(drawn):
-    size, window, how = drawn
+    size, window, options = drawn
     x = draw(np.random.default_rng(0), *size, 2)
 
     @jax.jit
     def there_and_back(x):
-        return F.fold(F.unfold(x, window, **how), size, **how)
+        return F.fold(F.unfold(x, window, **options), size, **options)
 
     assert_close(there_and_back(x), x * there_and_back(jnp.ones_like(x)))
 
@@ -112,15 +121,15 @@ def test_fold_of_unfold_counts_the_overlaps(drawn):
 @few
 @given(windows(), st.integers(1, 2))
 def test_conv_and_its_transpose_are_adjoint(drawn, groups):
-    x, kernel, how = arrays(drawn, groups)
-    out = conv(x, kernel, **how)
+    x, kernel, options = arrays(drawn, groups)
+    out = conv(x, kernel, **options)
     y = draw(np.random.default_rng(1), *out.shape)
     size, window, _ = drawn
-    del how["groups"]
-    each = zip(size, window, *how.values(), strict=True)
+    del options["groups"]
+    each = zip(size, window, *options.values(), strict=True)
     left = [(n + sum(p) - d * (k - 1) - 1) % s for n, k, s, d, p in each]
-    how["groups"] = groups
-    back = conv_transpose(y, kernel, output_padding=left, **how)
+    options["groups"] = groups
+    back = conv_transpose(y, kernel, output_padding=left, **options)
     assert back.shape == x.shape
     there, here = np.vdot(np.float64(out), y), np.vdot(np.float64(x), back)
     assert abs(there - here) <= 1e-5 * np.linalg.norm(out) * np.linalg.norm(y)
@@ -130,11 +139,11 @@ def test_conv_and_its_transpose_are_adjoint(drawn, groups):
 @few
 @given(windows(strides=2))
 def test_conv_equals_its_matrix(drawn):
-    x, kernel, how = arrays(drawn)
+    x, kernel, options = arrays(drawn)
     x = x[0]
-    each_place = jnp.eye(x.size).reshape(-1, *x.shape)
-    matrix = conv(each_place, kernel, **how).reshape(x.size, -1)
-    out = conv(x, kernel, **how)
+    unit_inputs = jnp.eye(x.size).reshape(-1, *x.shape)
+    matrix = conv(unit_inputs, kernel, **options).reshape(x.size, -1)
+    out = conv(x, kernel, **options)
     assert_close(x.ravel() @ matrix, out.ravel())
 
 
@@ -142,9 +151,9 @@ def test_conv_equals_its_matrix(drawn):
 @few
 @given(windows(), st.floats(-2, 2))
 def test_conv_is_linear(drawn, factor):
-    x, kernel, how = arrays(drawn, groups=2)
-    both = conv(x[0] + factor * x[1], kernel, **how)
-    apart = conv(x[0], kernel, **how) + factor * conv(x[1], kernel, **how)
+    x, kernel, options = arrays(drawn, groups=2)
+    both = conv(x[0] + factor * x[1], kernel, **options)
+    apart = conv(x[0], kernel, **options) + factor * conv(x[1], kernel, **options)
     assert np.abs(both - apart).max() < 1e-5 * max(np.abs(both).max(), 1)
 
 
@@ -152,7 +161,7 @@ def test_conv_is_linear(drawn, factor):
 @few
 @given(windows(pads=0), st.integers(0, 3))
 def test_conv_is_shift_equivariant(drawn, steps):
-    x, kernel, how = arrays(drawn)
-    moved = F.pad(x, [(steps * s, 0) for s in how["stride"]])
-    inside = (slice(steps, None),) * len(how["stride"])
-    assert_close(conv(moved, kernel, **how)[:, *inside], conv(x, kernel, **how))
+    x, kernel, options = arrays(drawn)
+    moved = F.pad(x, [(steps * s, 0) for s in options["stride"]])
+    inside = (slice(steps, None),) * len(options["stride"])
+    assert_close(conv(moved, kernel, **options)[:, *inside], conv(x, kernel, **options))

@@ -37,7 +37,7 @@ FILTERS = {
 
 
 def line(values, m, method, align_corners, antialias):
-    """One line of numbers at m places, place by place."""
+    """One line of numbers resized to m, one position at a time."""
     n, out = len(values), []
     for i in range(m):
         if method == "nearest":
@@ -56,30 +56,31 @@ def line(values, m, method, align_corners, antialias):
             total = sum(w * values[j] for w, j in zip(weights, near, strict=True))
             out.append(total / sum(weights))
         else:
-            at = (
+            position = (
                 i * (n - 1) / max(m - 1, 1)
                 if align_corners
                 else (i + 0.5) * n / m - 0.5
             )
-            at = min(max(at, 0), n - 1) if method == "linear" else at
+            if method == "linear":
+                position = min(max(position, 0), n - 1)
             weigh = (
                 FILTERS["linear"][1]
                 if method == "linear"
                 else lambda t: cubic(t, -0.75)
             )
-            low = math.floor(at)
+            low = math.floor(position)
             total = 0.0
             for j in range(low - 1, low + 3):
-                total += weigh(at - j) * values[min(max(j, 0), n - 1)]
+                total += weigh(position - j) * values[min(max(j, 0), n - 1)]
             out.append(total)
     return out
 
 
-def resized(x, size, **how):
+def resized(x, size, **options):
     """The definition, one axis after the other, in float64."""
     out = np.float64(x)
     for axis, m in enumerate(size):
-        out = np.apply_along_axis(lambda v, m=m: line(list(v), m, **how), axis, out)
+        out = np.apply_along_axis(lambda v, m=m: line(list(v), m, **options), axis, out)
     return out
 
 
@@ -99,56 +100,59 @@ KINDS += [("lanczos", False, False)] + [(m, False, True) for m in FILTERS]
 def test_resize_agrees_with_the_definition(
     rng, method, align_corners, antialias, size, new
 ):
-    how = dict(method=method, align_corners=align_corners, antialias=antialias)
+    options = dict(method=method, align_corners=align_corners, antialias=antialias)
     x = draw(rng, *size, 3)
-    assert_close(resize(x, new, **how), resized(x, new, **how))
-    batch = resize(jnp.stack([x, 2 * x])[:, None], new, **how)
-    assert_close(batch[1, 0], 2 * resized(x, new, **how))
+    assert_close(resize(x, new, **options), resized(x, new, **options))
+    batch = resize(jnp.stack([x, 2 * x])[:, None], new, **options)
+    assert_close(batch[1, 0], 2 * resized(x, new, **options))
 
 
 @pytest.mark.parametrize("method", FILTERS)
-def test_a_smaller_picture_is_pillows(rng, method):
+def test_downsampling_agrees_with_pillow(rng, method):
     x = draw(rng, 21, 34)
     names = {"linear": "BILINEAR", "cubic": "BICUBIC", "lanczos": "LANCZOS"}
-    picture = Image.fromarray(np.asarray(x))
-    want = picture.resize((11, 8), getattr(Image.Resampling, names[method]))
+    image = Image.fromarray(np.asarray(x))
+    want = image.resize((11, 8), getattr(Image.Resampling, names[method]))
     got = resize(x[..., None], (8, 11), method=method, antialias=True)
     assert_close(got[..., 0], np.asarray(want))
 
 
-def read(x, at, method, padding_mode, aligned):
-    """One value of a picture at a place of −1 … 1 per axis, in float64."""
-    size, places = x.shape[:-1], []
-    for g, n in zip(at, size, strict=True):
-        places.append((g + 1) * (n - 1) / 2 if aligned else ((g + 1) * n - 1) / 2)
+def read(x, coordinates, method, padding_mode, aligned):
+    """One value of an image at coordinates of −1 … 1 per axis, in float64."""
+    size, positions = x.shape[:-1], []
+    for g, n in zip(coordinates, size, strict=True):
+        positions.append((g + 1) * (n - 1) / 2 if aligned else ((g + 1) * n - 1) / 2)
 
-    def back(place, n):
+    def into_range(position, n):
         if padding_mode == "zeros":
-            return place
+            return position
         if padding_mode == "reflection":
             low, high = (0, n - 1) if aligned else (-0.5, n - 0.5)
             if low == high:
                 return 0.0
-            while not low <= place <= high:
-                place = 2 * low - place if place < low else 2 * high - place
-        return min(max(place, 0), n - 1)
+            while not low <= position <= high:
+                edge = low if position < low else high
+                position = 2 * edge - position
+        return min(max(position, 0), n - 1)
 
     if method != "cubic":
-        places = [back(p, n) for p, n in zip(places, size, strict=True)]
+        pairs = zip(positions, size, strict=True)
+        positions = [into_range(p, n) for p, n in pairs]
     taps = []
-    for place in places:
-        low = math.floor(place)
+    for position in positions:
+        low = math.floor(position)
         if method == "nearest":
-            taps.append([(round(place), 1.0)])
+            taps.append([(round(position), 1.0)])
         elif method == "linear":
-            taps.append([(low, 1 - place + low), (low + 1, place - low)])
+            taps.append([(low, 1 - position + low), (low + 1, position - low)])
         else:
-            taps.append([(j, cubic(place - j, -0.75)) for j in range(low - 1, low + 3)])
+            near = range(low - 1, low + 3)
+            taps.append([(j, cubic(position - j, -0.75)) for j in near])
     total = np.zeros(x.shape[-1])
     for each in itertools.product(*taps):
         index = [j for j, _ in each]
         if method == "cubic":
-            index = [int(back(j, n)) for j, n in zip(index, size, strict=True)]
+            index = [int(into_range(j, n)) for j, n in zip(index, size, strict=True)]
         if all(0 <= j < n for j, n in zip(index, size, strict=True)):
             total += math.prod(w for _, w in each) * x[tuple(map(int, index))]
     return total
@@ -162,18 +166,18 @@ def read(x, at, method, padding_mode, aligned):
 def test_grid_sample_agrees_with_the_definition(
     rng, method, padding_mode, align_corners
 ):
-    for size, places in (((5,), (7,)), ((4, 6), (3, 5)), ((3, 4, 2), (2, 3, 2))):
+    for size, out_size in (((5,), (7,)), ((4, 6), (3, 5)), ((3, 4, 2), (2, 3, 2))):
         x = draw(rng, 2, *size, 3)
-        grid = 1.5 * draw(rng, 2, *places, len(size))
-        how = dict(
+        grid = 1.5 * draw(rng, 2, *out_size, len(size))
+        options = dict(
             method=method, padding_mode=padding_mode, align_corners=align_corners
         )
-        pictures, want = np.float64(x), np.zeros((2, *places, 3))
-        centres = np.float64(grid)[..., ::-1]
-        for i in np.ndindex(2, *places):
-            how_read = method, padding_mode, align_corners
-            want[i] = read(pictures[i[0]], centres[i], *how_read)
-        assert_close(grid_sample(x, grid, **how), want)
+        images, want = np.float64(x), np.zeros((2, *out_size, 3))
+        points = np.float64(grid)[..., ::-1]
+        for i in np.ndindex(2, *out_size):
+            settings = method, padding_mode, align_corners
+            want[i] = read(images[i[0]], points[i], *settings)
+        assert_close(grid_sample(x, grid, **options), want)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
@@ -181,22 +185,22 @@ def test_grid_sample_agrees_with_the_definition(
     "size",
     [(4, 6), *(pytest.param(s, marks=pytest.mark.full) for s in ((5,), (3, 1, 2)))],
 )
-def test_affine_grid_is_a_map_of_the_places(rng, size, align_corners):
+def test_affine_grid_maps_the_coordinates(rng, size, align_corners):
     axes = len(size)
     matrix = draw(rng, 2, axes, axes + 1)
     got = np.asarray(F.affine_grid(matrix, size, align_corners=align_corners))
     rows = np.float64(matrix)
     for i in np.ndindex(2, *size):
         ends = [1 if align_corners else 1 - 1 / n for n in size]
-        place = [
+        position = [
             e * (2 * a / (n - 1) - 1) if n > 1 else 0.0
             for a, n, e in zip(i[1:], size, ends, strict=True)
         ]
-        want = rows[i[0]] @ [*place[::-1], 1]
+        want = rows[i[0]] @ [*position[::-1], 1]
         np.testing.assert_allclose(got[i], want, atol=1e-5)
-    still = jnp.eye(axes, axes + 1)
+    identity = jnp.eye(axes, axes + 1)
     x = draw(rng, *size, 3)
-    grid = F.affine_grid(still, size, align_corners=align_corners)
+    grid = F.affine_grid(identity, size, align_corners=align_corners)
     assert_close(F.grid_sample(x, grid, align_corners=align_corners), x)
 
 
@@ -209,9 +213,9 @@ def test_pixel_shuffle_is_its_formula(rng, spatial):
     assert out.shape == (2, 1, *(n * r for n in size), 2)
     for at in np.ndindex(*out.shape[2:-1]):
         within = np.ravel_multi_index([a % r for a in at], (r,) * spatial)
-        place = tuple(a // r for a in at)
+        position = tuple(a // r for a in at)
         for c in range(2):
-            want = x[:, 0, *place, c * r**spatial + within]
+            want = x[:, 0, *position, c * r**spatial + within]
             np.testing.assert_array_equal(out[:, 0, *at, c], want)
     np.testing.assert_array_equal(
         F.pixel_unshuffle(jnp.asarray(out), r, spatial=spatial), x
@@ -231,6 +235,22 @@ def test_gradients_of_any_order(rng, method, padding_mode):
     with jax.enable_x64(True):
         wide = np.float64(x), np.float64(grid)
         check_grads(jax.jit(f), wide, order=2, modes=["fwd", "rev"], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("synonym", "method"), [("bilinear", "linear"), ("bicubic", "cubic")]
+)
+def test_synonyms_of_methods(rng, synonym, method):
+    x, grid = draw(rng, 5, 6, 2), jnp.tanh(draw(rng, 3, 4, 2))
+    for options in ({"antialias": True}, {"align_corners": True}):
+        want = F.resize(x, (3, 9), method=method, **options)
+        got = F.resize(x, (3, 9), method=synonym, **options)
+        np.testing.assert_array_equal(got, want)
+    for padding_mode in ("zeros", "reflection"):
+        options = {"padding_mode": padding_mode}
+        want = F.grid_sample(x, grid, method=method, **options)
+        got = F.grid_sample(x, grid, method=synonym, **options)
+        np.testing.assert_array_equal(got, want)
 
 
 X = jnp.ones((2, 5, 6, 4))
@@ -253,8 +273,8 @@ GRID = jnp.ones((2, 3, 3, 2))
         (ValueError, "`size` is 0", lambda: F.resize(X, (2, 0), method="linear")),
         (
             ValueError,
-            "`method` is 'bilinear'.*'linear'",
-            lambda: F.resize(X, (2, 2), method="bilinear"),
+            "`method` is 'trilinear'.*'nearest'.*'linear'.*'cubic'.*'bicubic'.*'area'",
+            lambda: F.resize(X, (2, 2), method="trilinear"),
         ),
         (
             ValueError,
@@ -266,7 +286,7 @@ GRID = jnp.ones((2, 3, 3, 2))
             "`antialias` is True, but 'nearest'",
             lambda: F.resize(X, (2, 2), method="nearest", antialias=True),
         ),
-        (ValueError, "0 places", lambda: F.resize(X[:, :0], (2, 2), method="linear")),
+        (ValueError, "empty axis", lambda: F.resize(X[:, :0], (2, 2), method="linear")),
         (
             TypeError,
             r"`grid` has shape \(2, 3, 3, 4\)",
@@ -285,8 +305,13 @@ GRID = jnp.ones((2, 3, 3, 2))
         ),
         (
             ValueError,
-            "`method` is 'bilinear'",
-            lambda: F.grid_sample(X, GRID, method="bilinear"),
+            "`x` has shape .*empty axis",
+            lambda: F.grid_sample(X[:, :0], GRID),
+        ),
+        (
+            ValueError,
+            "`method` is 'area'.*'nearest'.*'linear'.*'bilinear'.*'cubic'.*'bicubic'",
+            lambda: F.grid_sample(X, GRID, method="area"),
         ),
         (
             ValueError,
@@ -301,7 +326,7 @@ GRID = jnp.ones((2, 3, 3, 2))
         (TypeError, "`matrix` has 1 axes", lambda: F.affine_grid(jnp.ones(3), (3, 3))),
         (ValueError, "`x` has 4 channels.*9", lambda: F.pixel_shuffle(X, 3)),
         (ValueError, "`factor` is 0", lambda: F.pixel_shuffle(X, 0)),
-        (ValueError, "`x` has 5 places.*`factor`, 2", lambda: F.pixel_unshuffle(X, 2)),
+        (ValueError, "`x` has size 5.*`factor`, 2", lambda: F.pixel_unshuffle(X, 2)),
         (ValueError, "`spatial` is 0", lambda: F.pixel_unshuffle(X, 2, spatial=0)),
     ],
 )

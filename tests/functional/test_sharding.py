@@ -1,4 +1,4 @@
-"""Gradients on two devices are those of one, however the two are addressed."""
+"""Gradients on two devices equal those on one, for every way of sharding."""
 
 from functools import partial
 
@@ -41,7 +41,7 @@ def mean_sine(operation, factor, x):
 
 @pytest.fixture
 def double():
-    """In float64, so that rounding cannot be taken for a fault, or hide one."""
+    """In float64, so that rounding neither causes a failure nor hides one."""
     with jax.enable_x64(True):
         yield
 

@@ -1,4 +1,4 @@
-"""What XLA makes of train steps: read from the compiled text, not timed."""
+"""Train steps as compiled by XLA: checks of the compiled text, without timing."""
 
 import re
 
@@ -15,8 +15,8 @@ from cnn_jax import nn
 CANONICAL = {"b0f_0io->b0f", "b01f_01io->b01f", "b012f_012io->b012f"}
 
 
-def picture_net():
-    """Few channels and many, strides, dilation, groups and depthwise, two poolings."""
+def image_net():
+    """Few channels and many, strides, dilation, groups, depthwise and two poolings."""
     rngs = nnx.Rngs(0)
     return nn.Chain(
         {
@@ -64,7 +64,7 @@ def volume_net():
     ), (4, 9, 8, 7, 1)
 
 
-NETS = {"pictures": picture_net, "signals": signal_net, "volumes": volume_net}
+NETS = {"images": image_net, "signals": signal_net, "volumes": volume_net}
 
 
 def train_step(make, *, steps):
@@ -94,13 +94,13 @@ def compiled_text(make, steps):
     return jitted.lower(params).compile().as_text()
 
 
-def faults(text):
-    """What a CPU is slow at, in a compiled text."""
+def slow_operations(text):
+    """The operations in a compiled text that are slow on a CPU."""
     convolutions = re.findall(r"convolution\(.*", text)
     labels = [re.search(r"dim_labels=([\w>-]+)", line)[1] for line in convolutions]
     return {
         "not canonical": [label for label in labels if label not in CANONICAL],
-        "zeros stuffed in": [line for line in convolutions if "lhs_dilate" in line],
+        "zeros inserted": [line for line in convolutions if "lhs_dilate" in line],
         "groups": [line for line in convolutions if "group_count" in line],
         "scatter": re.findall(r" (?:select-and-)?scatter\(.*", text),
     }
@@ -108,15 +108,15 @@ def faults(text):
 
 @pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.full), 3])
 @pytest.mark.parametrize("name", NETS)
-def test_a_train_step_is_in_the_form_that_a_cpu_is_quick_at(name, steps):
+def test_a_train_step_has_the_form_that_is_fast_on_a_cpu(name, steps):
     text = compiled_text(NETS[name], steps)
     assert "convolution(" in text
     assert ("while(" in text) == (steps > 1)
-    assert not any(faults(text).values()), faults(text)
+    assert not any(slow_operations(text).values()), slow_operations(text)
 
 
-def test_stock_train_steps_have_every_fault():
-    # What the test above looks for, found where it is to be found.
+def test_train_steps_of_jax_have_every_slow_operation():
+    # Shows that `slow_operations` finds each of them.
     def stock(x, k, each):
         numbers = ("NHWC", "HWIO", "NHWC")
         x = jax.lax.conv_general_dilated(
@@ -132,7 +132,7 @@ def test_stock_train_steps_have_every_fault():
 
     arrays = jnp.ones((4, 9, 8, 3)), jnp.ones((3, 3, 3, 8)), jnp.ones((3, 3, 1, 8))
     run = jax.jit(lambda arrays: jax.lax.scan(step, arrays, length=2)[0])
-    assert all(faults(run.lower(arrays).compile().as_text()).values())
+    assert all(slow_operations(run.lower(arrays).compile().as_text()).values())
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -140,14 +140,14 @@ def test_a_train_step_lowers_for_every_platform(name):
     run, params = train_step(NETS[name], steps=2)
     exported = jax.export.export(jax.jit(run), platforms=["tpu", "cuda"])(params)
     assert exported.platforms == ("tpu", "cuda")
-    # There it is XLA's own convolution, in groups where there are groups.
+    # These platforms use XLA's convolution, grouped where there are groups.
     module = exported.mlir_module()
     assert "stablehlo.convolution" in module
-    if name == "pictures":
+    if name == "images":
         assert "feature_group_count = 12" in module
 
 
-def test_a_backend_that_is_not_known_has_no_options(monkeypatch):
+def test_an_unknown_backend_has_no_options(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "METAL")
     assert cnn_jax.compiler_options() == {}
     for wrong in ("abacus", ""):

@@ -1,4 +1,6 @@
+import doctest
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,25 +16,25 @@ from cnn_jax.lowering.geometry import Geometry
 from tests import oracle
 from tests.helpers import assert_close, draw
 
-# Sizes, windows, strides, pads, dilations, groups, and channels in and out; unequal.
+# Geometries that differ on every axis.
 CASES = {
     "plain": Geometry((7, 9), (3, 2), (1, 1), ((1, 2), (0, 3)), (1, 1)),
     "strided": Geometry((8, 11), (3, 5), (2, 3), ((1, 0), (2, 2)), (1, 1)),
-    "beyond the window": Geometry((9, 7), (1, 2), (3, 4), ((0, 0), (1, 0)), (1, 1)),
+    "wide stride": Geometry((9, 7), (1, 2), (3, 4), ((0, 0), (1, 0)), (1, 1)),
     "even phases": Geometry((12, 10), (4, 6), (2, 3), ((0, 1), (2, 0)), (1, 1)),
     "window is stride": Geometry((9, 8), (3, 2), (3, 2), ((0, 0), (0, 0)), (1, 1)),
     "dilated": Geometry((13, 12), (3, 2), (2, 4), ((2, 1), (0, 3)), (3, 2)),
     "cropped end": Geometry((10, 9), (2, 3), (4, 3), ((0, 0), (0, 0)), (1, 1)),
     "one tap": Geometry((5, 8), (1, 1), (1, 3), ((0, 0), (0, 0)), (1, 1)),
-    "one place": Geometry((3, 5), (3, 5), (1, 2), ((0, 0), (0, 0)), (1, 1)),
+    "one position": Geometry((3, 5), (3, 5), (1, 2), ((0, 0), (0, 0)), (1, 1)),
     "signal": Geometry((21,), (5,), (3,), ((2, 1),), (1,)),
     "volume": Geometry(
         (5, 6, 4), (2, 3, 2), (2, 1, 3), ((1, 0), (0, 2), (1, 1)), (1, 2, 1)
     ),
 }
-# The first two are asked much the same through `F.conv`.
+# tests/functional/test_convolution.py tests these two through `F.conv`.
 MARKS = {"xla": pytest.mark.full, "toeplitz": pytest.mark.full}
-ABLE = [
+SUPPORTED = [
     pytest.param(
         name, case, groups, id=f"{name}-{case}-{groups}", marks=MARKS.get(name, ())
     )
@@ -43,10 +45,10 @@ ABLE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "case", "groups"), ABLE)
+@pytest.mark.parametrize(("name", "case", "groups"), SUPPORTED)
 def test_every_method_agrees_with_the_definition(rng, name, case, groups):
     geometry = CASES[case]._replace(groups=groups)
-    x, y = draw(rng, 3, *geometry.size, 6), draw(rng, 3, *geometry.places, 12)
+    x, y = draw(rng, 3, *geometry.size, 6), draw(rng, 3, *geometry.out_size, 12)
     kernel = draw(rng, *geometry.window, 6 // groups, 12)
     run = lowering.METHODS[name]
 
@@ -65,18 +67,18 @@ def test_every_method_agrees_with_the_definition(rng, name, case, groups):
         dilation=geometry.dilation,
         groups=groups,
     )
-    for got, right in zip(all_three(), want, strict=True):
-        assert_close(got, right)
+    for got, definition in zip(all_three(), want, strict=True):
+        assert_close(got, definition)
 
 
 def test_every_method_is_tried():
-    assert {param.values[0] for param in ABLE} == lowering.METHODS.keys()
+    assert {param.values[0] for param in SUPPORTED} == lowering.METHODS.keys()
 
 
 @pytest.mark.parametrize("batch", [0, 1, 5, 11, 16])
 def test_depthwise_sums_any_batch(rng, batch):
     geometry = CASES["strided"]._replace(groups=3)
-    x, y = draw(rng, batch, *geometry.size, 3), draw(rng, batch, *geometry.places, 6)
+    x, y = draw(rng, batch, *geometry.size, 3), draw(rng, batch, *geometry.out_size, 6)
     run = functools.partial(
         lowering.METHODS["depthwise"].kernel_gradient, geometry=geometry
     )
@@ -87,7 +89,7 @@ def test_depthwise_sums_any_batch(rng, batch):
         assert not np.any(jax.jit(run)(x, y))
 
 
-def test_the_table_names_methods_that_can(rng):
+def test_the_table_names_supported_methods(rng):
     for geometry in CASES.values():
         for groups in (1, 2, 6):
             for channels in (6, 12, 60):
@@ -116,7 +118,7 @@ def test_every_row_of_the_table_is_reached():
 
 
 @pytest.mark.parametrize(
-    ("method", "change", "able"),
+    ("method", "change", "supported"),
     [
         ("depthwise", {}, "'direct'"),
         ("grouped", {}, "'direct'"),
@@ -125,21 +127,28 @@ def test_every_row_of_the_table_is_reached():
         ("direct", {"groups": 4}, "'depthwise'"),
     ],
 )
-def test_a_method_that_cannot_is_refused_with_those_that_can(method, change, able):
+def test_an_unsupported_method_is_refused(method, change, supported):
     inside = 4 // change.get("groups", 1)
     x, kernel = jnp.ones((2, 7, 8, 4)), jnp.ones((3, 2, inside, 4))
-    with pytest.raises(ValueError, match=f"`method` is {method!r}.*{able}"):
+    with pytest.raises(ValueError, match=f"`method` is {method!r}.*{supported}"):
         F.conv(x, kernel, **change, method=method)
 
 
-def test_options_are_for_a_cpu_alone():
+def test_the_examples_of_the_readme_run():
+    page = Path(lowering.__file__).parent / "README.md"
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.failed == 0
+    assert result.attempted >= 7
+
+
+def test_compiler_options_are_for_a_cpu_only():
     assert cnn_jax.compiler_options() == cnn_jax.compiler_options("cpu") != {}
     assert cnn_jax.compiler_options("gpu") == cnn_jax.compiler_options("tpu") == {}
     with pytest.raises(ValueError, match="`backend` is 'abacus'.*cpu"):
         cnn_jax.compiler_options("abacus")
 
 
-def test_an_option_that_is_not_known_is_left_out(monkeypatch):
+def test_an_unsupported_option_is_left_out(monkeypatch):
     monkeypatch.setitem(compiler._ON_CPU, "xla_cpu_not_yet", "true")
     assert "xla_cpu_not_yet" in compiler._ON_CPU
     assert "xla_cpu_not_yet" not in cnn_jax.compiler_options("cpu")

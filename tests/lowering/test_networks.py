@@ -1,4 +1,4 @@
-"""Many kernels at once: per platform, by loop or by XLA, and differentiable again."""
+"""`vmap` over kernels: a loop or a grouped convolution, with all derivatives."""
 
 from functools import partial
 
@@ -28,7 +28,7 @@ def loss(call, x, kernel):
 
 
 def mapped(name):
-    """Networks over shared examples, and per-example gradients of a kernel."""
+    """Several networks on the same examples, and per-example kernel gradients."""
     slope = jax.grad(partial(loss, CALLS[name]), argnums=1)
     return {
         "networks": jax.vmap(partial(loss, CALLS[name]), (None, 0)),
@@ -55,16 +55,16 @@ def test_other_platforms_agree_with_one_at_a_time(rng, operation, networks):
         draw(rng, *[5] * many, *shapes[role])
         for role, many in zip(ROLES[operation], networks, strict=False)
     ]
-    how = {"geometry": geometry, "method": "auto", "precision": None}
+    options = {"geometry": geometry, "method": "auto", "precision": None}
     run = jax.jit(
-        partial(_compute_each, operation, networks=networks, **how),
+        partial(_compute_each, operation, networks=networks, **options),
         static_argnames="platform",
     )
     got = run(*pair, platform="cuda")
     assert got.shape == (5, *shapes[ROLES[operation][2]])
     assert_close(got, run(*pair, platform="cpu"))
     alone = [x[3] if many else x for x, many in zip(pair, networks, strict=True)]
-    one = partial(_compute_each, operation, networks=(False, False), **how)
+    one = partial(_compute_each, operation, networks=(False, False), **options)
     assert_close(got[3], one(*alone, platform="cpu"))
 
 

@@ -83,7 +83,9 @@ def test_small_residual_nets_are_table_6():
     # 3 × 3 windows: 1 + 6 at stride 1, then 1 + 5 that begin to halve, twice.
     sees = 1 + 2 * 7 + (2 + 5 * 4) + (4 + 5 * 8)
     rows = nn.summary(models.outline("resnet20"), (32, 32, 3)).rows
-    assert max(row.field.size[0] for row in rows if row.field) == sees
+    assert (
+        max(row.receptive_field.size[0] for row in rows if row.receptive_field) == sees
+    )
     plain = models.outline("resnet20", plain=True)
     shapes = [
         nn.summary(net, (32, 32, 3)).parameters
@@ -109,7 +111,7 @@ def test_receptive_fields_of_branches():
         nn.Residual(nn.Chain({"a": conv[3]}), nn.Chain({"b": conv[7]})),
     ):
         net = nn.Chain({"pool": nn.MaxPool((2, 2)), "stage": stage})
-        field = nn.summary(net, (40, 40, 1)).rows[-1].field
+        field = nn.summary(net, (40, 40, 1)).rows[-1].receptive_field
         x = jax.random.normal(jax.random.key(0), (40, 40, 1))
         slope = jax.grad(lambda x, net=net: net(x)[9, 9].sum())(x)[..., 0]
         (step, _), (offset, _) = field.stride, field.offset
@@ -277,30 +279,30 @@ def test_a_batch_of_mixed_lengths_gives_the_votes_of_each_alone():
     batch = jnp.stack([jnp.pad(wave, (0, longest - len(wave))) for wave in waves])
     together = net(batch)
     assert jnp.abs(together[0] - together[1]).max() > 1e-2
-    for votes, wave in zip(together, waves, strict=True):
-        np.testing.assert_allclose(votes, net(wave), atol=1e-5)
+    for logits, wave in zip(together, waves, strict=True):
+        np.testing.assert_allclose(logits, net(wave), atol=1e-5)
     longer = net(jnp.pad(batch, ((0, 0), (0, 777))))
     np.testing.assert_allclose(longer, together, atol=1e-5)
 
 
 def test_silence_is_a_sound_like_any_other():
     net = models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0))
-    bias, vote = net.stages["classifier"].bias, heard(net)
-    np.testing.assert_array_equal(vote(jnp.zeros(5000)), bias)
+    bias, logit = net.stages["classifier"].bias, heard(net)
+    np.testing.assert_array_equal(logit(jnp.zeros(5000)), bias)
     whisper = 1e-4 * jax.random.normal(jax.random.key(0), (5000,))
-    assert jnp.abs(vote(whisper) - bias).max() > 1e-2
-    gradient = jax.jit(jax.grad(lambda wave: vote(wave)[0]))(jnp.zeros(5000))
+    assert jnp.abs(logit(whisper) - bias).max() > 1e-2
+    gradient = jax.jit(jax.grad(lambda wave: logit(wave)[0]))(jnp.zeros(5000))
     assert jnp.isfinite(gradient).all()
 
 
 def test_a_sound_is_heard_at_any_length_and_loudness():
     net = heard(models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0)))
     wave = jax.random.normal(jax.random.key(0), (2, 3000))
-    votes = net(wave)
-    assert votes.shape == (2, 3)
-    np.testing.assert_allclose(net(5 * wave), votes, atol=1e-3)
+    logits = net(wave)
+    assert logits.shape == (2, 3)
+    np.testing.assert_allclose(net(5 * wave), logits, atol=1e-3)
     assert net(wave[:, :300]).shape == (2, 3)
-    assert np.abs(votes[0] - votes[1]).max() > 1e-4
+    assert np.abs(logits[0] - logits[1]).max() > 1e-4
     gradient = jax.jit(jax.grad(lambda wave: net(wave)[0, 0]))(wave)
     assert jnp.isfinite(gradient).all()
     assert jnp.abs(gradient[0]).max() > 0

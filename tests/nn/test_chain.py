@@ -122,7 +122,7 @@ def test_unknown_stages_are_refused(net, x):
         net.run(x, upto="conv1")
     with pytest.raises(ValueError, match="no stage 'block/nope'"):
         net.run(x, after="block/nope")
-    with pytest.raises(ValueError, match="`after` is 'pool', which comes behind"):
+    with pytest.raises(ValueError, match="`after` is 'pool', which comes after"):
         net.run(x, after="pool", upto="relu")
     with pytest.raises(ValueError, match="no stage 'nope'"):
         nn.Chain({"a": F.relu}, heads={"aux": ("nope", F.relu)})
@@ -220,7 +220,9 @@ def test_layers_refuse(as_shipped):
     rngs = nnx.Rngs(0)
     with pytest.raises(TypeError, match="`window` is 3, but must be a tuple"):
         nn.Conv(1, 2, 3, rngs=rngs)
-    with pytest.raises(ValueError, match="`in_channels` is 3, which 2 groups"):
+    with pytest.raises(
+        ValueError, match="`in_channels` is 3, which is not divisible by 2 groups"
+    ):
         nn.Conv(3, 4, (3,), groups=2, rngs=rngs)
     with pytest.raises(ValueError, match="`out_channels` is 0"):
         nn.Conv(3, 0, (3,), rngs=rngs)
@@ -254,5 +256,7 @@ def test_a_mask_keeps_what_follows_a_sound_at_zero(rng):
 
 def test_a_mask_refuses_a_body_that_changes_the_length():
     stage = nn.Masked(nn.Chain({"pool": nn.MaxPool((2, 2))}))
-    with pytest.raises(ValueError, match="makes 4 frames of 9, but must keep them"):
+    with pytest.raises(
+        ValueError, match="returns 4 frames for 9, but must preserve them"
+    ):
         stage(jnp.ones((4, 9, 2)))

@@ -156,7 +156,9 @@ def test_pads_refuse_when_they_are_made(as_shipped):
 
 def test_layers_refuse(as_shipped):
     rngs = nnx.Rngs(0)
-    with pytest.raises(ValueError, match="`out_channels` is 3, which 2 groups"):
+    with pytest.raises(
+        ValueError, match="`out_channels` is 3, which is not divisible by 2 groups"
+    ):
         nn.ConvTranspose(4, 3, (3,), groups=2, rngs=rngs)
     with pytest.raises(TypeError, match="`window` is 3, but must be a tuple"):
         nn.ConvTranspose(4, 2, 3, rngs=rngs)

@@ -37,7 +37,7 @@ def test_receptive_field_is_what_the_gradient_says():
         }
     )
     shape = (60, 70, 1)
-    field = nn.summary(net, shape).rows[-1].field
+    field = nn.summary(net, shape).rows[-1].receptive_field
     out = net(jnp.ones(shape)).shape
     for axis, (first, last) in enumerate(seen(net, shape, "middle")):
         middle = field.offset[axis] + field.stride[axis] * (out[axis] // 2)
@@ -58,7 +58,7 @@ def test_receptive_field_behind_a_transpose():
     shape = (21, 22, 1)
     nnx.update(net, jax.tree.map(jnp.ones_like, nnx.state(net, nnx.Param)))
     _, up, last = nn.summary(net, shape).rows
-    assert up.field.stride == (1, 1 / 3)
+    assert up.receptive_field.stride == (1, 1 / 3)
     for row, slack in ((up, 0), (last, 1)):
         maps = jax.jacobian(lambda x, cut=row.name: net.run(x, upto=cut)[..., 0])
         seen = np.asarray(jax.jit(maps)(jnp.ones(shape))[..., 0])
@@ -66,11 +66,14 @@ def test_receptive_field_behind_a_transpose():
             units = seen.any(axis=(1 - axis, 3 - axis))
             pixels = [np.flatnonzero(unit) for unit in units if unit.any()]
             widest = max(int(at[-1] - at[0]) + 1 for at in pixels)
-            assert 0 <= row.field.size[axis] - widest <= slack
+            assert 0 <= row.receptive_field.size[axis] - widest <= slack
             # Away from the edges, a unit looks at the middle of its field.
             middle = len(units) // 2
             near = np.flatnonzero(units[middle - 3 : middle + 4].any(axis=0))
-            want = row.field.offset[axis] + row.field.stride[axis] * middle
+            want = (
+                row.receptive_field.offset[axis]
+                + row.receptive_field.stride[axis] * middle
+            )
             assert abs((near[0] + near[-1]) / 2 - want) <= 0.5
 
 
@@ -99,8 +102,8 @@ def test_lenet5_has_the_papers_numbers():
     assert rows["c5"].volume == (1, 1, 120)
     # Its 122,304 connections count the bias: 28 · 28 · 6 · 26.
     assert rows["c1"].multiply_adds == 28 * 28 * 6 * 25
-    assert rows["c5"].field.size == (32, 32)
-    assert rows["classifier"].field is None
+    assert rows["c5"].receptive_field.size == (32, 32)
+    assert rows["classifier"].receptive_field is None
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
@@ -108,10 +111,10 @@ def test_multiply_adds_of_a_grouped_layer(axes):
     window, size = (3, 2, 2)[:axes], (9, 8, 7)[:axes]
     layer = nn.Conv(4, 6, window, groups=2, rngs=nnx.Rngs(0))
     row = nn.summary(nn.Chain({"conv": layer}), (*size, 4)).rows[0]
-    places = taps = 1
+    positions = taps = 1
     for n, k in zip(size, window, strict=True):
-        places, taps = places * (n - k + 1), taps * k
-    assert row.multiply_adds == places * taps * 2 * 6
+        positions, taps = positions * (n - k + 1), taps * k
+    assert row.multiply_adds == positions * taps * 2 * 6
     assert row.parameters == taps * 2 * 6 + 6
 
 
@@ -123,7 +126,7 @@ def test_products_inside_functions_and_loops_count():
     jitted, mean = nn.summary(net, (4, 4, 3)).rows
     assert jitted.multiply_adds == 5 * 16 * 9
     assert mean.multiply_adds == 0
-    assert mean.field is None
+    assert mean.receptive_field is None
 
 
 def test_shapes_will_do():
@@ -224,7 +227,7 @@ def test_nothing_goes_on_from_inside_a_block(make):
     for call in (lambda: net.run(x, after=inside), lambda: net.index_after(inside)):
         with pytest.raises(ValueError, match=f"{inside}.*inside.*after '{block}'"):
             call()
-    with pytest.raises(ValueError, match=f"`after` is '{block}', which comes behind"):
+    with pytest.raises(ValueError, match=f"`after` is '{block}', which comes after"):
         net.run(x, after=block, upto=inside)
     for cut in (f"{block}/nope", f"{inside}/nope", f"{block}/", ""):
         with pytest.raises(ValueError, match=f"no stage '{cut}'"):

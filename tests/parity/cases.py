@@ -1,7 +1,7 @@
-"""Values, gradients and refusals, against PyTorch, on options that chance draws.
+"""Values, gradients and errors compared with PyTorch, on random options.
 
-A function draws one configuration, legal or not, and returns the arrays, our call and
-PyTorch's. Both must refuse, or agree.
+A function draws one configuration, valid or not, and returns the arrays, our call and
+PyTorch's. Either both raise an error, or both agree.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 
 
 class Case(NamedTuple):
-    """Arrays, channels last, and the two functions of them."""
+    """Channels-last arrays, and our function and PyTorch's of them."""
 
     arrays: list[np.ndarray]
     ours: Callable
@@ -28,7 +28,7 @@ class Case(NamedTuple):
 
 
 class Draw:
-    """Chance, with a bias to what is legal."""
+    """Random configurations, mostly valid."""
 
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
@@ -38,11 +38,11 @@ class Draw:
         return int(self.rng.integers(low, high + 1))
 
     def each(self, low, high, odd=None):
-        """One number per axis, or rarely an odd one for the last."""
-        found = [self.number(low, high) for _ in range(self.axes)]
+        """One number per axis; rarely the last one is `odd`, which is invalid."""
+        numbers = [self.number(low, high) for _ in range(self.axes)]
         if odd is not None and self.rng.random() < 0.05:
-            found[-1] = odd
-        return tuple(found)
+            numbers[-1] = odd
+        return tuple(numbers)
 
     def yes(self):
         return bool(self.rng.integers(2))
@@ -77,12 +77,12 @@ def flat(pads):
     return [side for pair in reversed(pads) for side in pair]
 
 
-WIDE = set()  # What is compared in float64.
-CHUNKS, CHUNK = 12, 25  # The first chunk runs always, all of them in a full run.
+FLOAT64 = set()  # Functions that are compared in float64.
+CHUNKS, CHUNK = 12, 25  # The first chunk always runs; the others are marked `full`.
 
 
 def every(draws):
-    """Each function in chunks of configurations, of which the first runs always."""
+    """Each function with chunks of configurations; the first chunk always runs."""
     return [
         pytest.param(
             make,
@@ -95,18 +95,18 @@ def every(draws):
     ]
 
 
-def outputs(found):
-    return found if isinstance(found, tuple) else (found,)
+def as_tuple(outputs):
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def theirs_of(case, seed):
-    """PyTorch's outputs and gradients, or None if it refuses."""
+    """PyTorch's outputs and gradients, or None if it raises an error."""
     inputs = [torch.tensor(array, requires_grad=True) for array in case.arrays]
     try:
-        outs = outputs(case.theirs(*inputs))
+        outs = as_tuple(case.theirs(*inputs))
     except (RuntimeError, ValueError, IndexError):
         return None
-    if outs[0].numel() == 0:  # Where we refuse, it sometimes leaves nothing.
+    if outs[0].numel() == 0:  # PyTorch sometimes returns an empty array for an error.
         return None
     smooth = [out for out in outs if out.is_floating_point()]
     rng = np.random.default_rng(seed)
@@ -116,12 +116,12 @@ def theirs_of(case, seed):
 
 
 def ours_of(case, seed):
-    """Our outputs and gradients, or None if a door is shut."""
+    """Our outputs and gradients, or None if our function raises an error."""
 
     @jax.jit
     def both(*arrays):
         def smooth(*arrays):
-            outs = outputs(case.ours(*arrays))
+            outs = as_tuple(case.ours(*arrays))
             floats = [out for out in outs if jnp.issubdtype(out.dtype, jnp.floating)]
             return floats, outs
 
@@ -138,7 +138,7 @@ def ours_of(case, seed):
 
 def agree(make, chunk):
     """Compares one chunk of configurations."""
-    with jax.enable_x64(make in WIDE):
+    with jax.enable_x64(make in FLOAT64):
         _agree(make, chunk)
 
 
@@ -146,10 +146,13 @@ def _agree(make, chunk):
     agreed = 0
     for seed in range(CHUNK * chunk, CHUNK * (chunk + 1)):
         case = make(Draw(seed))
-        if make in WIDE:
+        if make in FLOAT64:
             case = case._replace(arrays=[np.float64(array) for array in case.arrays])
         ours, theirs = ours_of(case, seed), theirs_of(case, seed)
-        assert (ours is None) == (theirs is None), (seed, "one of the two refuses")
+        assert (ours is None) == (theirs is None), (
+            seed,
+            "only one raises an error",
+        )
         if ours is None:
             continue
         agreed += 1

@@ -22,32 +22,34 @@ def conv(draw):
     ]
     if draw.yes():
         arrays.append(draw.array(arrays[1].shape[-1]))
-    how = dict(stride=draw.each(1, 3, odd=0), dilation=draw.each(1, 2, odd=0))
+    options = dict(stride=draw.each(1, 3, odd=0), dilation=draw.each(1, 2, odd=0))
     if draw.yes():
-        how["stride"] = (1,) * draw.axes
+        options["stride"] = (1,) * draw.axes
 
     def theirs(x, kernel, bias=None):
-        # F.pad writes what `padding_mode` says, as torch.nn.Conv2d has it do.
+        # As torch.nn.Conv2d applies `padding_mode`.
         name = {"zeros": "constant"}.get(mode, mode)
         x = T.pad(first(x), flat(pads), mode=name)
         kernel = kernel_of(kernel)
-        return last(of_rank("conv", draw.axes)(x, kernel, bias, groups=groups, **how))
+        return last(
+            of_rank("conv", draw.axes)(x, kernel, bias, groups=groups, **options)
+        )
 
     def ours(*arrays):
-        how_ours = how | dict(padding=pads, padding_mode=mode, groups=groups)
-        return F.conv(*arrays, **how_ours)
+        our_options = options | dict(padding=pads, padding_mode=mode, groups=groups)
+        return F.conv(*arrays, **our_options)
 
     return Case(arrays, ours, theirs)
 
 
 def conv_same(draw):
     arrays = [draw.array(2, *draw.each(3, 8), 3), draw.array(*draw.each(1, 4), 3, 2)]
-    how = dict(padding="same", dilation=draw.each(1, 3))
+    options = dict(padding="same", dilation=draw.each(1, 3))
 
     def theirs(x, kernel):
-        return last(of_rank("conv", draw.axes)(first(x), kernel_of(kernel), **how))
+        return last(of_rank("conv", draw.axes)(first(x), kernel_of(kernel), **options))
 
-    return Case(arrays, lambda x, kernel: F.conv(x, kernel, **how), theirs)
+    return Case(arrays, lambda x, kernel: F.conv(x, kernel, **options), theirs)
 
 
 def conv_transpose(draw):
@@ -59,16 +61,18 @@ def conv_transpose(draw):
     ]
     if draw.yes():
         arrays.append(draw.array(groups * arrays[1].shape[-2]))
-    how = dict(stride=draw.each(1, 3, odd=0), dilation=draw.each(1, 3))
-    how |= dict(padding=draw.each(0, 1, odd=3), groups=groups)
-    most = min(map(max, zip(how["stride"], how["dilation"], strict=True))) - 1
-    how["output_padding"] = draw.each(0, most, odd=3)
+    options = dict(stride=draw.each(1, 3, odd=0), dilation=draw.each(1, 3))
+    options |= dict(padding=draw.each(0, 1, odd=3), groups=groups)
+    maximum = (
+        min(map(max, zip(options["stride"], options["dilation"], strict=True))) - 1
+    )
+    options["output_padding"] = draw.each(0, maximum, odd=3)
 
     def theirs(x, kernel, *bias):
         call = of_rank("conv_transpose", draw.axes)
-        return last(call(first(x), kernel_of(kernel), *bias, **how))
+        return last(call(first(x), kernel_of(kernel), *bias, **options))
 
-    return Case(arrays, lambda *arrays: F.conv_transpose(*arrays, **how), theirs)
+    return Case(arrays, lambda *arrays: F.conv_transpose(*arrays, **options), theirs)
 
 
 def separable_conv(draw):
@@ -81,98 +85,98 @@ def separable_conv(draw):
         draw.array(*ones, middle, 4),
         draw.array(4),
     ]
-    how = dict(stride=draw.each(1, 2), padding=draw.each(0, 2))
+    options = dict(stride=draw.each(1, 2), padding=draw.each(0, 2))
 
     def theirs(x, deep, point, bias):
         call = of_rank("conv", draw.axes)
-        maps = call(first(x), kernel_of(deep), groups=channels, **how)
+        maps = call(first(x), kernel_of(deep), groups=channels, **options)
         return last(call(maps, kernel_of(point), bias))
 
-    return Case(arrays, lambda *arrays: F.separable_conv(*arrays, **how), theirs)
+    return Case(arrays, lambda *arrays: F.separable_conv(*arrays, **options), theirs)
 
 
 def pad(draw):
     mode = draw.pick("zeros", "reflect", "replicate", "circular")
     pads = tuple(zip(draw.each(0, 3), draw.each(0, 3), strict=True))
     value = 1.5 if mode == "zeros" and draw.yes() else 0.0
-    how = dict(mode={"zeros": "constant"}.get(mode, mode), value=value or None)
+    options = dict(mode={"zeros": "constant"}.get(mode, mode), value=value or None)
 
     return Case(
         [draw.array(2, *draw.each(2, 6), 3)],
         lambda x: F.pad(x, pads, mode=mode, value=value),
-        lambda x: last(T.pad(first(x), flat(pads), **how)),
+        lambda x: last(T.pad(first(x), flat(pads), **options)),
     )
 
 
-def pool_options(draw, least=3):
-    how = dict(padding=draw.each(0, 1, odd=2), ceil_mode=draw.yes())
+def pool_options(draw, minimum=3):
+    options = dict(padding=draw.each(0, 1, odd=2), ceil_mode=draw.yes())
     if draw.yes():
-        how["stride"] = draw.each(1, 4, odd=0)
-    return draw.array(2, *draw.each(least, 9), 3), draw.each(1, 4), how
+        options["stride"] = draw.each(1, 4, odd=0)
+    return draw.array(2, *draw.each(minimum, 9), 3), draw.each(1, 4), options
 
 
 def max_pool(draw):
-    x, window, how = pool_options(draw)
-    how["dilation"] = draw.each(1, 2)
+    x, window, options = pool_options(draw)
+    options["dilation"] = draw.each(1, 2)
     if draw.axes == 3:  # See its docstring.
-        half = zip(how["padding"], window, strict=True)
-        how["padding"] = tuple(min(p, k // 2) for p, k in half)
+        half = zip(options["padding"], window, strict=True)
+        options["padding"] = tuple(min(p, k // 2) for p, k in half)
 
     def theirs(x):
         call = of_rank("max_pool", draw.axes)
-        found = call(first(x), window, return_indices=True, **how)
-        return tuple(map(last, found))
+        pair = call(first(x), window, return_indices=True, **options)
+        return tuple(map(last, pair))
 
     return Case(
-        [x], lambda x: F.max_pool(x, window, return_indices=True, **how), theirs
+        [x], lambda x: F.max_pool(x, window, return_indices=True, **options), theirs
     )
 
 
 def max_pool_alone(draw):
-    x, window, how = pool_options(draw)
+    x, window, options = pool_options(draw)
     call = of_rank("max_pool", draw.axes)
     return Case(
         [x],
-        lambda x: F.max_pool(x, window, **how),
-        lambda x: last(call(first(x), window, **how)),
+        lambda x: F.max_pool(x, window, **options),
+        lambda x: last(call(first(x), window, **options)),
     )
 
 
 def avg_pool(draw):
-    x, window, how = pool_options(draw, least=4)  # See its docstring.
-    how["count_include_pad"] = draw.yes()
+    x, window, options = pool_options(draw, minimum=4)  # See its docstring.
+    options["count_include_pad"] = draw.yes()
     call = of_rank("avg_pool", draw.axes)
     return Case(
         [x],
-        lambda x: F.avg_pool(x, window, **how),
-        lambda x: last(call(first(x), window, **how)),
+        lambda x: F.avg_pool(x, window, **options),
+        lambda x: last(call(first(x), window, **options)),
     )
 
 
 def sum_pool(draw):
     draw.axes = draw.pick(2, 3)  # In one dimension PyTorch has no divisor.
-    x, window, how = pool_options(draw, least=4)
+    x, window, options = pool_options(draw, minimum=4)
     call = of_rank("avg_pool", draw.axes)
     return Case(
         [x],
-        lambda x: F.sum_pool(x, window, **how),
-        lambda x: last(call(first(x), window, divisor_override=1, **how)),
+        lambda x: F.sum_pool(x, window, **options),
+        lambda x: last(call(first(x), window, divisor_override=1, **options)),
     )
 
 
 def lp_pool(draw):
-    x, window, how = pool_options(draw)
-    how = {name: value for name, value in how.items() if name == "stride"}
+    x, window, options = pool_options(draw)
+    options = {name: value for name, value in options.items() if name == "stride"}
     p, call = draw.pick(1, 2, 3, 2.5, float("inf")), of_rank("lp_pool", draw.axes)
     x = x if p in (2, float("inf")) else abs(x) + np.float32(0.1)
 
     def theirs(x):
         if draw.axes > 1:
-            return last(call(first(x), p, window, **how))
-        # In one dimension it takes bare numbers alone.
-        return last(call(first(x), p, window[0], *how.get("stride", ())))
+            return last(call(first(x), p, window, **options))
+        # In one dimension PyTorch accepts numbers only.
+        return last(call(first(x), p, window[0], *options.get("stride", ())))
 
-    return Case([x], lambda x: F.lp_pool(x, p, window, **how), theirs)
+    return Case([x], lambda x: F.lp_pool(x, p, window, **options), theirs)
 
 
 def adaptive_avg_pool(draw):
@@ -205,76 +209,76 @@ def global_pools(draw):
         return first(x).mean(axes), first(x).amax(axes)
 
     def ours(x):
-        how = dict(spatial=draw.axes)
-        return F.global_avg_pool(x, **how), F.global_max_pool(x, **how)
+        options = dict(spatial=draw.axes)
+        return F.global_avg_pool(x, **options), F.global_max_pool(x, **options)
 
     return Case([draw.array(2, *draw.each(1, 6), 3)], ours, theirs)
 
 
 def max_unpool(draw):
-    # Windows that overlap give one place to several values: see the docstring.
+    # No overlapping windows, which give several values one index: see the docstring.
     window = draw.each(1, 3)
     stride = tuple(k + draw.number(0, 1) for k in window)
     padding = tuple(
         min(p, k // 2) for p, k in zip(draw.each(0, 1), window, strict=True)
     )
-    how = dict(stride=stride, padding=padding)
+    options = dict(stride=stride, padding=padding)
     size = tuple(k + n for k, n in zip(window, draw.each(0, 6), strict=True))
     x = draw.array(2, *size, 3)
     call = of_rank("max_pool", draw.axes)
-    found = call(first(torch.tensor(x)), window, return_indices=True, **how)
-    values, indices = (last(part).numpy() for part in found)
+    pair = call(first(torch.tensor(x)), window, return_indices=True, **options)
+    values, indices = (last(part).numpy() for part in pair)
     if draw.number(1, 10) == 1:
         size = (size[0] + 4, *size[1:])
 
     def theirs(values):
         at = first(torch.tensor(indices))
         unpool = of_rank("max_unpool", draw.axes)
-        return last(unpool(first(values), at, window, output_size=size, **how))
+        return last(unpool(first(values), at, window, output_size=size, **options))
 
     at = jnp.asarray(indices, jnp.int32)
     return Case(
         [values],
-        lambda values: F.max_unpool(values, at, window, output_size=size, **how),
+        lambda values: F.max_unpool(values, at, window, output_size=size, **options),
         theirs,
     )
 
 
 def patch_options(draw):
-    draw.axes = 2  # PyTorch's have no other.
-    how = dict(stride=draw.each(1, 3, odd=0), padding=draw.each(0, 2))
-    return draw.each(3, 8), draw.each(1, 4), how | dict(dilation=draw.each(1, 2))
+    draw.axes = 2  # PyTorch supports no other number.
+    options = dict(stride=draw.each(1, 3, odd=0), padding=draw.each(0, 2))
+    return draw.each(3, 8), draw.each(1, 4), options | dict(dilation=draw.each(1, 2))
 
 
 def as_torch(patches):
-    """(batch, *places, *window, channels) to (batch, channels · taps, places)."""
+    """(batch, *out_size, *window, channels) to (batch, channels · taps, positions)."""
     return patches.permute(0, 5, 3, 4, 1, 2).flatten(4, 5).flatten(1, 3)
 
 
 def unfold(draw):
-    size, window, how = patch_options(draw)
+    size, window, options = patch_options(draw)
 
     def ours(x):
-        out = jnp.transpose(F.unfold(x, window, **how), (0, 5, 3, 4, 1, 2))
+        out = jnp.transpose(F.unfold(x, window, **options), (0, 5, 3, 4, 1, 2))
         return out.reshape(len(out), np.prod(out.shape[1:4]), -1)
 
     return Case(
-        [draw.array(2, *size, 3)], ours, lambda x: T.unfold(first(x), window, **how)
+        [draw.array(2, *size, 3)], ours, lambda x: T.unfold(first(x), window, **options)
     )
 
 
 def fold(draw):
-    size, window, how = patch_options(draw)
-    each = zip(size, window, *how.values(), strict=True)
-    places = [
+    size, window, options = patch_options(draw)
+    each = zip(size, window, *options.values(), strict=True)
+    out_size = [
         max((n + 2 * p - d * (k - 1) - 1) // max(s, 1) + 1, 1) for n, k, s, p, d in each
     ]
     if draw.number(1, 10) == 1:
-        places[0] += 1
+        out_size[0] += 1
     return Case(
-        [draw.array(2, *places, *window, 3)],
-        lambda patches: F.fold(patches, size, **how),
-        lambda patches: last(T.fold(as_torch(patches), size, window, **how)),
+        [draw.array(2, *out_size, *window, 3)],
+        lambda patches: F.fold(patches, size, **options),
+        lambda patches: last(T.fold(as_torch(patches), size, window, **options)),
     )
 
 

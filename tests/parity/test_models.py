@@ -1,4 +1,4 @@
-"""The famous networks beside torchvision's, with the same weights."""
+"""The models compared with torchvision's, with the same weights."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from tests.parity.torchvision_models import (
     as_numpy,
     our_layout,
     our_name,
-    shaken,
+    randomized,
 )
 from tests.parity.torchvision_models import models as theirs
 
@@ -31,12 +31,12 @@ def family(name):
 
 
 def pair(name):
-    """A network with torchvision's weights, and torchvision's."""
+    """Our model with torchvision's weights, and torchvision's model."""
     torch.manual_seed(0)
-    how = {"init_weights": False} if name == "googlenet" else {}
+    options = {"init_weights": False} if name == "googlenet" else {}
     if name == "googlenet":
-        how |= {"aux_logits": True, "transform_input": False}
-    model = shaken(getattr(theirs(), name)(weights=None, num_classes=7, **how))
+        options |= {"aux_logits": True, "transform_input": False}
+    model = randomized(getattr(theirs(), name)(weights=None, num_classes=7, **options))
     ours = models.build(name, classes=7, rngs=nnx.Rngs(0))
     state = nnx.to_pure_dict(nnx.state(ours, nnx.Not(nnx.RngState)))
     flat = {names(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
@@ -46,7 +46,7 @@ def pair(name):
         if path.endswith("weight"):
             path = path.removesuffix("weight")
             path += "kernel" if array.ndim > 1 else "scale"
-        given[path] = our_layout(array, behind_maps(ours, path))
+        given[path] = our_layout(array, maps_shape(ours, path))
     assert given.keys() == flat.keys(), given.keys() ^ flat.keys()
     for path, array in given.items():
         assert array.shape == flat[path].shape, path
@@ -64,8 +64,8 @@ def names(path):
     return ".".join(key for key in keys if key != "stages")
 
 
-def behind_maps(net, path):
-    """The shape of the maps that a dense layer reads, if it reads maps."""
+def maps_shape(net, path):
+    """The shape of the feature maps that a dense layer flattens, if it does."""
     for at, layer in nnx.iter_modules(net):
         name = ".".join(str(key) for key in at if key != "stages")
         if isinstance(layer, nn.Dense) and path == f"{name}.kernel":
@@ -73,7 +73,7 @@ def behind_maps(net, path):
     return None
 
 
-def pictures(size, batch=3):
+def images(size, batch=3):
     rng = np.random.default_rng(0)
     return rng.normal(size=(batch, *size, 3)).astype(np.float32)
 
@@ -89,7 +89,7 @@ def as_torch(x):
         for name in EVERY
     ],
 )
-def test_a_network_is_torchvisions(name):
+def test_a_model_agrees_with_torchvision(name):
     ours, model = pair(name)
     view = nnx.view(
         ours, raise_if_not_found=False, deterministic=True, use_running_average=True
@@ -97,20 +97,20 @@ def test_a_network_is_torchvisions(name):
     model.eval()
     evaluated = nnx.jit(lambda net, x: net(x))
     for size in SIZES:
-        x = pictures(size)
+        x = images(size)
         with torch.no_grad():
             want = model(as_torch(x)).numpy()
         assert_close(evaluated(view, jnp.asarray(x)), want, 1e-4)
 
-    # One step of training, with chance left out. In float64, for in float32 a value
-    # that rounding puts on the other side of a rectifier's kink changes the gradient by
-    # 1e-2, in PyTorch too.
-    x = pictures(SIZES[0], 4).astype(np.float64)
+    # One training step without dropout. It is in float64: in float32, rounding moves
+    # values across the kink of a ReLU, which changes the gradient by 1e-2, in PyTorch
+    # too.
+    x = images(SIZES[0], 4).astype(np.float64)
     weight = np.random.default_rng(1).normal(size=(4, 7))
     net = nnx.view(ours, raise_if_not_found=False, deterministic=True)
     with jax.enable_x64(True):
         graph, state = nnx.split(net)
-        state = jax.tree.map(wide, state)
+        state = jax.tree.map(as_float64, state)
 
         def weighted(x):
             net = nnx.merge(graph, state, copy=True)
@@ -127,8 +127,8 @@ def test_a_network_is_torchvisions(name):
     out = out.logits if name == "googlenet" else out
     (out * torch.from_numpy(weight)).sum().backward()
     assert_close(got, np.moveaxis(theirs_x.grad.numpy(), 1, -1), 1e-6)
-    found = nnx.to_pure_dict(statistics)
-    flat = {names(path): leaf for path, leaf in jax.tree.leaves_with_path(found)}
+    after_step = nnx.to_pure_dict(statistics)
+    flat = {names(path): leaf for path, leaf in jax.tree.leaves_with_path(after_step)}
     compared = 0
     for key, after in as_numpy(model).items():
         path = our_name(key, family(name), ours.names)
@@ -138,22 +138,22 @@ def test_a_network_is_torchvisions(name):
     assert compared == 2 * sum("running_mean" in key for key in trunk(model))
 
 
-def wide(x):
-    """Floats in float64, and all else as it is."""
+def as_float64(x):
+    """Floats in float64, other dtypes unchanged."""
     return x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
 def trunk(model):
-    """The names of its weights but for the heads'."""
+    """The names of the weights outside of the auxiliary heads."""
     return [key for key in model.state_dict() if not key.startswith("aux")]
 
 
-def test_heads_are_torchvisions():
+def test_heads_agree_with_torchvision():
     ours, model = pair("googlenet")
     view = nnx.view(
         ours, raise_if_not_found=False, deterministic=True, use_running_average=True
     )
-    x = pictures((96, 80))
+    x = images((96, 80))
     model.train()
     for layer in model.modules():
         if isinstance(layer, torch.nn.Dropout | torch.nn.BatchNorm2d):

@@ -7,20 +7,28 @@ from tests import page
 from tests.helpers import assert_close
 
 NAMES, PAIRS = page.lines()
-KERNELS = ("kernel", "grouped", "spread", "depthwise", "pointwise", "taps")
+KERNELS = (
+    "kernel",
+    "grouped",
+    "transposed",
+    "depthwise",
+    "pointwise",
+    "taps",
+    "weights",
+)
 
 
 def in_torch():
-    """The page's arrays in PyTorch's layout, under the same names."""
-    found = {"T": T, "torch": torch}
-    for name in ("x", "signal"):
-        found[name] = torch.tensor(np.asarray(NAMES[name])).movedim(-1, 1)
+    """The arrays of the page in PyTorch's layout, by name."""
+    arrays = {"T": T, "torch": torch}
+    for name in ("x", "signal", "features"):
+        arrays[name] = torch.tensor(np.asarray(NAMES[name])).movedim(-1, 1)
     for name in KERNELS:
         kernel = torch.tensor(np.asarray(NAMES[name]))
-        found[name] = kernel.movedim((-1, -2), (0, 1))
+        arrays[name] = kernel.movedim((-1, -2), (0, 1))
     for name in ("bias", "scale", "shift", "matrix"):
-        found[name] = torch.tensor(np.asarray(NAMES[name]))
-    return found
+        arrays[name] = torch.tensor(np.asarray(NAMES[name]))
+    return arrays
 
 
 @pytest.mark.filterwarnings("ignore:Default grid_sample and affine_grid")
@@ -33,5 +41,5 @@ def test_torch_agrees(theirs, ours):
     want = eval(theirs, in_torch()).detach().movedim(1, -1).numpy()
     got = np.asarray(eval(ours, NAMES))
     assert got.shape == want.shape
-    if not page.is_drawn(theirs):
+    if not page.has_random_weights(theirs):
         assert_close(got, want)

@@ -1,4 +1,4 @@
-"""Sound against librosa, colour against scikit-image."""
+"""Audio compared with librosa, colour with scikit-image."""
 
 import jax.numpy as jnp
 import librosa
@@ -24,13 +24,15 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("how", OPTIONS)
-def test_transforms(wave, how):
-    want = librosa.stft(wave, **how)
-    got = F.stft(jnp.asarray(wave), **how)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_transforms(wave, options):
+    want = librosa.stft(wave, **options)
+    got = F.stft(jnp.asarray(wave), **options)
     assert got.shape == want.shape
     assert np.abs(got - want).max() < 1e-4 * np.abs(want).max()
-    assert_close(F.spectrogram(jnp.asarray(wave), power=1, **how), np.abs(want), 1e-4)
+    assert_close(
+        F.spectrogram(jnp.asarray(wave), power=1, **options), np.abs(want), 1e-4
+    )
 
 
 @pytest.mark.parametrize("length", [64, 5000])
@@ -45,23 +47,25 @@ def test_frames(wave, length, hop):
 @pytest.mark.parametrize("norm", ["slaney", None])
 @pytest.mark.parametrize(("sr", "n_fft"), [(8000, 256), (22050, 2048), (16000, 401)])
 def test_mel_triangles(htk, norm, sr, n_fft):
-    how = dict(sr=sr, n_fft=n_fft, n_mels=20, fmin=30, fmax=3900, htk=htk, norm=norm)
-    assert_close(F.mel_filterbank(**how), librosa.filters.mel(**how), 1e-4)
+    options = dict(
+        sr=sr, n_fft=n_fft, n_mels=20, fmin=30, fmax=3900, htk=htk, norm=norm
+    )
+    assert_close(F.mel_filterbank(**options), librosa.filters.mel(**options), 1e-4)
 
 
-@pytest.mark.parametrize("how", OPTIONS)
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("htk", [False, True])
-def test_log_mel_and_mfcc(wave, how, htk):
+def test_log_mel_and_mfcc(wave, options, htk):
     bands = dict(sr=8000, n_mels=24, fmin=50, htk=htk)
-    energy = librosa.feature.melspectrogram(y=wave, **bands, **how)
+    energy = librosa.feature.melspectrogram(y=wave, **bands, **options)
     want = librosa.power_to_db(energy)
-    assert_close(F.log_mel(jnp.asarray(wave), **bands, **how), want, 1e-4)
+    assert_close(F.log_mel(jnp.asarray(wave), **bands, **options), want, 1e-4)
     want = librosa.feature.mfcc(S=want, n_mfcc=13)
-    got = F.mfcc(jnp.asarray(wave), n_mfcc=13, **bands, **how)
+    got = F.mfcc(jnp.asarray(wave), n_mfcc=13, **bands, **options)
     assert_close(got, want, 1e-4)
 
 
-def test_the_defaults_are_librosas(wave):
+def test_defaults_agree_with_librosa(wave):
     want = librosa.feature.mfcc(y=wave, sr=22050)
     assert_close(F.mfcc(jnp.asarray(wave), sr=22050), want, 1e-4)
 

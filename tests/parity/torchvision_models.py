@@ -1,4 +1,4 @@
-"""torchvision's models, and what each of their weights is called here."""
+"""torchvision's models, and the names of their weights in ours."""
 
 import functools
 import importlib
@@ -7,7 +7,7 @@ import re
 import numpy as np
 import torch
 
-# Where torchvision's compiled operators do not load, their names do for its models.
+# If torchvision's compiled operators do not load, its models need only their names.
 OPERATORS = (
     "nms",
     "qnms",
@@ -31,9 +31,9 @@ def models():
     for name in OPERATORS:
         if not hasattr(torch.ops.torchvision, name):
             library.define(f"{name}(Tensor x) -> Tensor")
-    found = importlib.import_module("torchvision.models")
-    found.declared = library  # Names last as long as what declared them.
-    return found
+    module = importlib.import_module("torchvision.models")
+    module.declared = library  # Keeps the library, and so the names, alive.
+    return module
 
 
 RESNET = (
@@ -65,7 +65,7 @@ VGG = (
 GOOGLENET = (
     (r"^fc", "classifier"),
     (r"^(aux\d)\.fc1", r"heads.\1.hidden"),
-    (r"^(aux\d)\.fc2", r"heads.\1.votes"),
+    (r"^(aux\d)\.fc2", r"heads.\1.classifier"),
     (r"^(aux\d)\.conv", r"heads.\1.conv"),
     (r"branch1\.", "branches.1x1."),
     (r"branch2\.0", "branches.3x3.reduce"),
@@ -91,9 +91,9 @@ LEAVES = {"running_mean": "mean", "running_var": "var", "bias": "bias"}
 
 
 def our_name(name, family, stages):
-    """What a weight of torchvision's is called here: layer1.0.body.conv1.kernel."""
+    """Our name of a torchvision weight, such as layer1.0.body.conv1.kernel."""
     path, leaf = name.rsplit(".", 1)
-    if family == "vgg":  # Whose layers are counted, in the same order as our stages.
+    if family == "vgg":  # Its layers are numbered in the order of our stages.
         path = re.sub(r"^features\.(\d+)$", lambda m: stages[int(m[1])], path)
     path += "."
     for pattern, replacement in TABLES[family]:
@@ -102,18 +102,18 @@ def our_name(name, family, stages):
 
 
 def our_layout(array, shape):
-    """A kernel or a matrix of PyTorch's with its axes in our order."""
+    """A kernel or matrix of PyTorch with its axes in our order."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
-    if array.ndim == 2 and shape is not None:  # Behind maps, which it reads C, H, W.
+    if array.ndim == 2 and shape is not None:  # PyTorch flattens maps as C, H, W.
         height, width, channels = shape
         maps = array.reshape(-1, channels, height, width)
         return maps.transpose(2, 3, 1, 0).reshape(-1, len(array))
     return array.T if array.ndim == 2 else array
 
 
-def shaken(model, seed=0):
-    """A model whose statistics and scales are not what they begin with."""
+def randomized(model, seed=0):
+    """A model with random statistics, biases and scales."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in model.state_dict().items():

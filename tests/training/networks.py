@@ -7,7 +7,7 @@ import optax
 from flax import nnx
 
 import cnn_jax.functional as F
-from cnn_jax import data, nn, training
+from cnn_jax import data, nn, tasks, training
 
 
 def examples(rng, count=23, classes=3):
@@ -56,15 +56,15 @@ def trained(net, sets, config, **how):
     return [np.array(w) for w in jax.tree.leaves(nnx.state(net, nnx.Not(nnx.RngState)))]
 
 
-def by_hand(net, split, batches, optimizer, loss=training.cross_entropy):
+def by_hand(net, split, batches, optimizer, loss=tasks.cross_entropy):
     """The weights after each of some plain optax steps over given rows."""
     graph, params, rest = nnx.split(net, nnx.Param, ...)
     state = optimizer.init(params)
 
     def mean(params, rows):
         net = nnx.merge(graph, params, rest, copy=True)
-        votes = net(jnp.asarray(split["table"])[rows])
-        return loss(votes, jnp.asarray(split["label"])[rows]).mean()
+        logits = net(jnp.asarray(split["table"])[rows])
+        return loss(logits, jnp.asarray(split["label"])[rows]).mean()
 
     found = []
     for rows in batches:

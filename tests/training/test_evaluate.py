@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from cnn_jax import data, nn, training
+from cnn_jax import data, nn, tasks, training
 from cnn_jax.training import feed
 from tests.helpers import assert_close
 
@@ -49,16 +49,16 @@ def test_one_compilation_serves_every_batch_of_an_evaluation(rng, sizes, monkeyp
         return pure(graph, state, x)
 
     monkeypatch.setattr(evaluation, "_outputs", traced)
-    evaluation._compiled_sums.cache_clear()
+    evaluation._compiled_metrics.cache_clear()
     rows = [{name: array[i] for name, array in split.items()} for i in range(count)]
     for given in (split, rows):
         found = training.evaluate(net, given, batch_size=batch_size)
         logits = net(jax.numpy.asarray(split["table"]))
-        want = training.cross_entropy(logits, split["label"]).mean()
+        want = tasks.cross_entropy(logits, split["label"]).mean()
         assert_close(found["loss"], want)
         assert found["error"] == np.mean(logits.argmax(-1) != split["label"])
     assert shapes == {(min(count, batch_size), 3)}
-    evaluation._compiled_sums.cache_clear()
+    evaluation._compiled_metrics.cache_clear()
 
 
 def test_an_empty_split_is_refused():

@@ -43,8 +43,8 @@ def pictures(count, classes=10, side=28):
 
 
 def linear(side=28, classes=10):
-    votes = nn.Dense((side, side, 1), classes, rngs=nnx.Rngs(0))
-    return nn.Chain({"classifier": votes})
+    logits = nn.Dense((side, side, 1), classes, rngs=nnx.Rngs(0))
+    return nn.Chain({"classifier": logits})
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_bytes_stay_bytes_until_a_step(monkeypatch):
     for a, b in zip(trained(linear(), sets, config), want, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
     net = linear()
-    votes = training.predict(net, split["image"])
+    logits = training.predict(net, split["image"])
     np.testing.assert_allclose(
-        votes, training.predict(net, floats["image"]), rtol=1e-4, atol=1e-5
+        logits, training.predict(net, floats["image"]), rtol=1e-4, atol=1e-5
     )
 
 

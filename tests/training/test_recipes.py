@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 import cnn_jax.functional as F
-from cnn_jax import data, nn, training
+from cnn_jax import data, nn, tasks, training
 from cnn_jax.training import optim
 from tests.helpers import assert_close
 from tests.training.networks import (
@@ -46,45 +46,47 @@ def assert_same(got, want):
 # Losses.
 
 
-def entropy(targets, votes):
-    votes = np.asarray(votes, np.float64)
-    return -np.sum(targets * (votes - np.log(np.exp(votes).sum(-1, keepdims=True))), -1)
+def entropy(targets, logits):
+    logits = np.asarray(logits, np.float64)
+    return -np.sum(
+        targets * (logits - np.log(np.exp(logits).sum(-1, keepdims=True))), -1
+    )
 
 
 def test_cross_entropy_with_smoothing_and_weights(rng):
-    votes, labels = rng.normal(size=(5, 3)), np.array([0, 2, 1, 1, 0])
+    logits, labels = rng.normal(size=(5, 3)), np.array([0, 2, 1, 1, 0])
     w = (0.5, 1.0, 3.0)
     targets = 0.9 * np.eye(3)[labels] + 0.1 / 3
-    loss = training.named_loss("cross_entropy", 0.1, w)
-    got = loss(jnp.asarray(votes, jnp.float32), jnp.asarray(labels))
-    assert_close(got, np.array(w)[labels] * entropy(targets, votes))
+    loss = tasks.named_loss("cross_entropy", 0.1, w)
+    got = loss(jnp.asarray(logits, jnp.float32), jnp.asarray(labels))
+    assert_close(got, np.array(w)[labels] * entropy(targets, logits))
 
 
 def test_sigmoid_with_smoothing_and_weights(rng):
-    votes, labels = rng.normal(size=(5, 3)), rng.integers(0, 2, size=(5, 3))
+    logits, labels = rng.normal(size=(5, 3)), rng.integers(0, 2, size=(5, 3))
     w = np.array([0.5, 1.0, 3.0])
-    targets, right = 0.8 * labels + 0.1, 1 / (1 + np.exp(-votes))
+    targets, right = 0.8 * labels + 0.1, 1 / (1 + np.exp(-logits))
     want = -targets * np.log(right) - (1 - targets) * np.log(1 - right)
-    loss = training.named_loss("sigmoid", 0.2, tuple(w))
-    got = loss(jnp.asarray(votes, jnp.float32), jnp.asarray(labels))
+    loss = tasks.named_loss("sigmoid", 0.2, tuple(w))
+    got = loss(jnp.asarray(logits, jnp.float32), jnp.asarray(labels))
     assert_close(got, np.where(labels, w, 1.0) * want)
 
 
 @pytest.mark.parametrize("name", ["squared", "absolute", "huber"])
 def test_quantities(rng, name):
-    votes, targets = rng.normal(size=(2, 5, 3)) * 2
-    away = np.abs(votes - targets)
+    logits, targets = rng.normal(size=(2, 5, 3)) * 2
+    away = np.abs(logits - targets)
     want = {
         "squared": away**2,
         "absolute": away,
         "huber": np.where(away < 1, away**2 / 2, away - 0.5),
     }
-    got = training.named_loss(name)(
-        *(jnp.asarray(a, jnp.float32) for a in (votes, targets))
+    got = tasks.named_loss(name)(
+        *(jnp.asarray(a, jnp.float32) for a in (logits, targets))
     )
     assert_close(got, want[name])
     with pytest.raises(ValueError, match=f"`loss` is '{name}', which has no classes"):
-        training.named_loss(name, 0.1)
+        tasks.named_loss(name, 0.1)
 
 
 # Targets of every kind.
@@ -141,7 +143,7 @@ def test_labels_that_do_not_fit(rng, as_shipped):
 
     whole, shares = np.arange(6) % 2, np.zeros((6, 2), np.float32)
     with pytest.raises(ValueError, match="needs whole numbers as labels.*float32"):
-        start(shares)
+        start(shares, loss="cross_entropy")
     with pytest.raises(
         ValueError, match=r"label has shape \(\), but `loss` 'squared'.*\(2,\)"
     ):
@@ -357,8 +359,8 @@ def test_heads_learn_by_their_weight(small):
     x, y = jnp.asarray(small.train["table"]), jnp.asarray(small.train["label"])
 
     def loss(params):
-        votes = nnx.merge(graph, params, rest, copy=True).with_heads(x)
-        main, aux = (training.cross_entropy(votes[n], y).mean() for n in ("aa", "aux"))
+        logits = nnx.merge(graph, params, rest, copy=True).with_heads(x)
+        main, aux = (tasks.cross_entropy(logits[n], y).mean() for n in ("aa", "aux"))
         return main + 0.3 * aux
 
     slope = jax.jit(jax.grad(loss))(params)
@@ -373,7 +375,7 @@ def test_heads_learn_by_their_weight(small):
 def test_unknown_parts(small, as_shipped):
     with pytest.raises(ValueError, match="there is no stage 'pool9'; the stages are"):
         training.fit(mlp(), small, full(frozen="pool9"))
-    with pytest.raises(ValueError, match="there is no weight that learns"):
+    with pytest.raises(ValueError, match="no weight is trained"):
         training.fit(mlp(), small, full(frozen="aa"))
     with pytest.raises(ValueError, match=r"names \['aux1'\].*has heads \['aux'\]"):
         training.fit(with_head(), small, full(head_weights=(("aux1", 0.3),)))
@@ -386,9 +388,9 @@ def test_unknown_parts(small, as_shipped):
 def test_mixup_mixes_examples_and_losses(small):
     seen = []
 
-    def loss(votes, labels):
+    def loss(logits, labels):
         seen.append(labels.shape)
-        return training.cross_entropy(votes, labels)
+        return tasks.cross_entropy(logits, labels)
 
     net = mlp()
     *_, last = training.fit(net, small, full(mixup=0.4, epochs=40), loss=loss)
@@ -411,9 +413,9 @@ def test_mixup_by_hand(small):
     _, _, found = gradients(spec, state, (x, y, jnp.ones(23)))
     _, key = in_parts(spec, state, (x, y, jnp.ones(23)))
     mixed, partner, share = data.mixup(jax.random.split(key[0])[1], x, alpha=0.7)
-    votes = np.asarray(net(mixed))
-    want = share * entropy(np.eye(3)[y], votes)
-    want += (1 - share) * entropy(np.eye(3)[y[partner]], votes)
+    logits = np.asarray(net(mixed))
+    want = share * entropy(np.eye(3)[y], logits)
+    want += (1 - share) * entropy(np.eye(3)[y[partner]], logits)
     np.testing.assert_allclose(found["loss"], want.sum(), rtol=1e-5)
     assert found["count"] == 23
 

@@ -20,8 +20,7 @@ import optax
 import pytest
 from flax import nnx
 
-from cnn_jax import training
-from cnn_jax.training import checkpoint
+from cnn_jax import tasks, training
 from tests.training import killed
 from tests.training.networks import mlp, normed, small_set, trained
 
@@ -227,12 +226,12 @@ def test_the_last_and_the_best_are_kept(tmp_path, small):
     best = min(scores, key=scores.get)
     assert best < 25
     assert steps(tmp_path) == [best, 25, 30]
-    assert checkpoint.best(tmp_path).name == str(best)
+    assert training.best(tmp_path).name == str(best)
     net = mlp(3)
-    checkpoint.restore(checkpoint.best(tmp_path) / "net0", net)
+    training.restore(training.best(tmp_path), net)
     assert training.evaluate(net, small.test)["loss"] == pytest.approx(scores[best])
     with pytest.raises(FileNotFoundError, match="has no checkpoint that can be read"):
-        checkpoint.best(tmp_path / "elsewhere")
+        training.best(tmp_path / "elsewhere")
 
 
 def test_a_finished_run_has_nothing_left_to_do(tmp_path, small):
@@ -294,7 +293,7 @@ def test_another_run_is_refused(tmp_path, small, as_shipped):
     with pytest.raises(FileExistsError, match="holds a run of 10 steps: `resume=True`"):
         training.fit(mlp(), small, config(), folder=tmp_path)
     with pytest.raises(
-        ValueError, match="another one:\nlearning_rate: 0.1 here, 0.001"
+        ValueError, match="other options:\nlearning_rate: 0.1 here, 0.001"
     ):
         resume(learning_rate=0.1)
     with pytest.raises(ValueError, match="networks: 2 here, 1 there"):
@@ -306,15 +305,15 @@ def test_another_run_is_refused(tmp_path, small, as_shipped):
     with pytest.raises(ValueError, match="of another architecture") as caught:
         resume(normed())
     lines = str(caught.value).splitlines()
-    assert "- states/0/rest/stages/norm/mean is missing" in lines
-    assert "+ states/0/rest/stages/drop/rngs/count is unexpected" in lines
+    assert "- rest/stages/norm/mean is missing" in lines
+    assert "+ rest/stages/drop/rngs/count is unexpected" in lines
     assert steps(tmp_path) == [5, 10]
 
 
 @pytest.mark.full
 def scaled(scale):
     def loss(logits, labels):
-        return scale * training.cross_entropy(logits, labels)
+        return scale * tasks.cross_entropy(logits, labels)
 
     return loss
 
@@ -368,7 +367,7 @@ def test_an_architecture_that_differs_in_shape_is_refused(tmp_path, small, as_sh
     begin(tmp_path, small, make=lambda: make(7))
     with pytest.raises(ValueError, match="of another architecture") as caught:
         training.fit(make(8), small, config(), folder=tmp_path, resume=True)
-    want = r"! states/0/params/stages/a/kernel is (3, 7), but must be (3, 8)"
+    want = r"! params/stages/a/kernel is (3, 7), but must be (3, 8)"
     assert want in str(caught.value).splitlines()
 
 
@@ -445,7 +444,7 @@ def restored(folder, sets):
 
     trainer = Trainer(mlp(), sets, config(), loss=None, optimizer=None, augment=None)
     found = Folder(Path(folder), trainer, resume=True)._found
-    return (0, []) if found is None else (found.step, found.leaves)
+    return (0, []) if found is None else (found.step, found.tree)
 
 
 def test_arrays_of_another_checkpoint_are_not_taken(tmp_path, small):
@@ -453,7 +452,7 @@ def test_arrays_of_another_checkpoint_are_not_taken(tmp_path, small):
     saves = tmp_path / "checkpoints"
     shutil.rmtree(saves / "15" / "state")
     shutil.copytree(saves / "10" / "state", saves / "15" / "state")
-    with pytest.warns(UserWarning, match="its arrays are not what was written"):
+    with pytest.warns(UserWarning, match="its arrays are not those that were written"):
         records = training.fit(mlp(), small, config(), folder=tmp_path, resume=True)
     assert next(records).step == 15
     records.close()

@@ -12,7 +12,7 @@ from flax import nnx
 from rich.console import Console
 
 import cnn_jax.functional as F
-from cnn_jax import data, nn, training
+from cnn_jax import data, nn, tasks, training
 from cnn_jax.training.trainer import Trainer
 from tests.training.networks import mlp, small_set, weights
 
@@ -96,8 +96,8 @@ def test_weights_gradients_and_the_optimizer_are_told_apart(small):
     steep = with_stage(lambda x: jnp.sqrt(jnp.abs(x - x)))
     assert "the loss is, but the gradient of stages/zz" in fails(steep, small, config)
 
-    def loss(votes, labels):
-        return training.cross_entropy(votes, labels) / 0
+    def loss(logits, labels):
+        return tasks.cross_entropy(logits, labels) / 0
 
     said = fails(mlp(), small, config, loss=loss)
     assert "every stage's output is, but the loss is not" in said
@@ -158,8 +158,8 @@ def test_progress_without_a_terminal_is_plain_lines(small):
     lines = shown(small_set(validation=small.test), terminal=False).splitlines()
     assert len(lines) == 3
     pattern = (
-        r"a net: epoch 2, step 10 of 15: loss \d\.\d{3}, wrong \d+\.\d\d%, "
-        r"unseen \d+\.\d\d%, [\d,]+/s, \d+ s left"
+        r"a net: epoch 2, step 10 of 15: loss \d\.\d{3}, error \d+\.\d\d%, "
+        r"validation \d+\.\d\d%, [\d,]+/s, \d+ s left"
     )
     assert re.fullmatch(pattern, lines[1])
 
@@ -168,7 +168,7 @@ def test_progress_in_a_terminal_is_a_bar(small):
     text = shown(small, terminal=True)
     assert "━" in text
     last = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text).splitlines()[-1]
-    assert re.search(r"a net ━+ .*loss \d\.\d{3}, wrong \d+\.\d\d%, [\d,]+/s", last)
+    assert re.search(r"a net ━+ .*loss \d\.\d{3}, error \d+\.\d\d%, [\d,]+/s", last)
     assert len(last.rstrip()) <= 80
 
 
@@ -229,13 +229,13 @@ def test_a_report_states_the_loss_of_the_training(tmp_path, rng):
     net = nn.Chain({"out": nn.Dense(3, 3, rngs=nnx.Rngs(0))})
 
     def steep(logits, labels):
-        return 100 * training.cross_entropy(logits, labels)
+        return 100 * tasks.cross_entropy(logits, labels)
 
     config = training.Config(1, batch_size=4)
     list(training.fit(net, sets, config, loss=steep, folder=tmp_path))
     own, named = (
-        f"{training.evaluate(net, split, loss=loss)['loss']:.4f}"
-        for loss in (steep, training.cross_entropy)
+        f"{training.evaluate(net, split, task=task)['loss']:.4f}"
+        for task in (tasks.CustomLoss(steep), tasks.Classification())
     )
     html = training.write_report(tmp_path, net, sets).read_text()
     assert own not in html
@@ -247,15 +247,15 @@ def test_a_report_states_the_loss_of_the_training(tmp_path, rng):
 
 def test_the_worst_mistake_is_the_surest(tmp_path):
     from cnn_jax import report
-    from cnn_jax.training.run_report import mistakes
+    from cnn_jax.training.run_report import show_errors
 
     shown = []
     page = report.Page("t", console=Console(file=io.StringIO()))
     page.figure = lambda figure, caption: shown.append(figure)
-    votes = np.array([[2.0, 0, 0], [0, 3.0, 0], [0, 9.0, 0], [0, 0, 4.0]])
+    logits = np.array([[2.0, 0, 0], [0, 3.0, 0], [0, 9.0, 0], [0, 0, 4.0]])
     labels = np.array([0, 0, 2, 1])
     images = np.zeros((4, 5, 6, 1))
-    counts = mistakes(page, images, votes, labels, ("ant", "bee", "cat"))
+    counts = show_errors(page, images, logits, labels, ("ant", "bee", "cat"))
     assert counts.tolist() == [[1, 1, 0], [0, 0, 1], [0, 1, 0]]
     titles = [ax.get_title() for ax in shown[-1].axes]
     assert titles == ["cat, not bee", "bee, not cat", "ant, not bee"]
@@ -270,4 +270,4 @@ def test_a_report_where_nothing_can_be_wrong(tmp_path, rng):
     list(training.fit(net, sets, config, folder=tmp_path))
     html = training.write_report(tmp_path, net, sets).read_text()
     assert html.count("<img") == 1
-    assert "votes were wrong" not in html
+    assert "logits were wrong" not in html

@@ -7,8 +7,9 @@ import optax
 import pytest
 from flax import nnx
 
-from cnn_jax import data, nn, training
-from cnn_jax.training import checkpoint, metrics, optim, trainer
+from cnn_jax import data, nn, tasks, training
+from cnn_jax.tasks import metrics
+from cnn_jax.training import checkpoint, optim, trainer
 from cnn_jax.training.trainer import Trainer
 from tests.helpers import assert_close
 from tests.training.networks import by_hand, examples, mlp, normed, small_set, weights
@@ -67,29 +68,29 @@ def test_every_epoch_sees_every_example_once(small):
 
 def test_evaluation_counts_then_divides(small):
     net = mlp()
-    votes = net(jnp.asarray(small.train["table"]))
-    each = training.cross_entropy(votes, jnp.asarray(small.train["label"]))
-    wrong = np.asarray(votes).argmax(axis=1) != small.train["label"]
+    logits = net(jnp.asarray(small.train["table"]))
+    each = tasks.cross_entropy(logits, jnp.asarray(small.train["label"]))
+    wrong = np.asarray(logits).argmax(axis=1) != small.train["label"]
     for batch_size in (5, 23, 512):
         found = training.evaluate(net, small.train, batch_size=batch_size)
         np.testing.assert_allclose(found["loss"], each.mean(), rtol=1e-5)
         np.testing.assert_allclose(found["error"], wrong.mean(), rtol=1e-6)
-    assert_close(training.predict(net, small.train["table"], batch_size=5), votes)
+    assert_close(training.predict(net, small.train["table"], batch_size=5), logits)
 
 
 def test_fillers_never_count():
-    votes = jnp.array([[3.0, 1.0], [jnp.nan, jnp.inf]])
+    logits = jnp.array([[3.0, 1.0], [jnp.nan, jnp.inf]])
     mask, labels = jnp.array([1.0, 0.0]), jnp.array([1, 0])
     found = metrics.divide(
-        metrics.batch_metrics(training.cross_entropy, votes, labels, mask)
+        metrics.batch_metrics(tasks.cross_entropy, logits, labels, mask)
     )
     np.testing.assert_allclose(found["loss"], np.log1p(np.exp(2.0)), rtol=1e-6)
     assert found["error"] == 1
 
 
 def test_targets_need_not_be_classes():
-    votes, targets = jnp.array([[1.0, 2.0], [3.0, 5.0]]), jnp.zeros((2, 2))
-    found = metrics.divide(metrics.batch_metrics(optax.l2_loss, votes, targets))
+    logits, targets = jnp.array([[1.0, 2.0], [3.0, 5.0]]), jnp.zeros((2, 2))
+    found = metrics.divide(metrics.batch_metrics(optax.l2_loss, logits, targets))
     assert found == {"loss": 39 / 8}
 
 
@@ -164,8 +165,10 @@ def test_many_convolutions_learn_as_each_alone(rng, monkeypatch):
     def make(seed):
         rngs = nnx.Rngs(seed)
         conv = nn.Conv(2, 4, (3, 2), stride=(1, 2), padding="same", rngs=rngs)
-        votes = nn.Dense((1, 2, 4), 3, rngs=rngs)
-        return nn.Chain({"conv": conv, "pool": nn.MaxPool((3, 2)), "classifier": votes})
+        logits = nn.Dense((1, 2, 4), 3, rngs=rngs)
+        return nn.Chain(
+            {"conv": conv, "pool": nn.MaxPool((3, 2)), "classifier": logits}
+        )
 
     config = training.Config(2, batch_size=6, learning_rate=0.1, optimizer="momentum")
     nets = [make(seed) for seed in range(2)]
@@ -218,14 +221,14 @@ def test_the_networks_own_weights_are_not_taken_over(small):
 def test_equal_networks_share_one_trace(small):
     traced = []
 
-    def loss(votes, labels):
+    def loss(logits, labels):
         traced.append(1)
-        return training.cross_entropy(votes, labels)
+        return tasks.cross_entropy(logits, labels)
 
     config = training.Config(3, batch_size=5)
     for seed in (0, 1):
         assert len(list(training.fit(mlp(seed), small, config, loss=loss))) == 3
-    assert len(traced) == 3  # On shapes alone at each door, and once to compile.
+    assert len(traced) == 3  # On shapes only in two checks, and once to compile.
 
 
 def test_augmentation_is_applied_to_inputs_in_training(small):
@@ -276,11 +279,11 @@ def test_refusals(as_shipped, small, rng):
     with pytest.raises(ValueError, match="2 data sets, but there are 1 networks"):
         start([mlp()], [small, small])
     short = data.Dataset(examples(rng, 22), small.test, small.classes)
-    with pytest.raises(ValueError, match="`data` must be alike in shape"):
+    with pytest.raises(ValueError, match="`data` must have one shape"):
         start([mlp(), mlp()], [small, short])
     with pytest.raises(ValueError, match="`inputs` is empty"):
         training.predict(mlp(), np.zeros((0, 3)))
-    with pytest.raises(ValueError, match="1 entries, but a spread needs two"):
+    with pytest.raises(ValueError, match="1 entries, but needs at least two"):
         training.mean_interval([1.0])
 
 

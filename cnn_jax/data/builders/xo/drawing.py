@@ -85,8 +85,11 @@ def _template_coordinates(
     shift = _uniform(rng, -furthest, furthest, (2, count, 1, 1))
     scale = _uniform(rng, 1 - 0.4 * d["scale"], 1 + 0.1 * d["scale"], (count, 1, 1))
     angle = _uniform(rng, -turn, turn, (count, 1, 1))
-    places = np.arange(size, dtype=np.float32) - (size - 1) / 2
-    across, down = places[None, None, :] - shift[0], places[None, :, None] - shift[1]
+    positions = np.arange(size, dtype=np.float32) - (size - 1) / 2
+    across, down = (
+        positions[None, None, :] - shift[0],
+        positions[None, :, None] - shift[1],
+    )
     if d["elastic"]:
         bend = np.float32(0.04 * d["elastic"] * size) * _smooth_noise(rng, count, size)
         across, down = across + bend[0], down + bend[1]
@@ -96,8 +99,8 @@ def _template_coordinates(
 
 def _smooth_noise(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
     """Two fields of standard deviation 1 at every pixel, smooth over 0.1 · size."""
-    places = np.arange(size, dtype=np.float32)
-    gaussian = np.exp(-0.5 * ((places[:, None] - places) / (0.1 * size)) ** 2)
+    positions = np.arange(size, dtype=np.float32)
+    gaussian = np.exp(-0.5 * ((positions[:, None] - positions) / (0.1 * size)) ** 2)
     gaussian /= np.linalg.norm(gaussian, axis=1, keepdims=True)
     return gaussian @ _normal(rng, (2, count, size, size)) @ gaussian.T
 
@@ -118,7 +121,7 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def _distance_to_stroke(
     across: np.ndarray, down: np.ndarray, label: np.ndarray, arm: float
 ) -> np.ndarray:
-    """How far each place of the template is from the middle of its letter's stroke.
+    """How far each position of the template is from the middle of its letter's stroke.
 
     The X is two diagonals between (±arm, ±arm), the O a circle of radius `arm`.
     """

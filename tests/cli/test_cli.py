@@ -52,7 +52,7 @@ def run(digits, tmp_path_factory):
 
 
 def test_a_run_holds_all_that_was_found_and_chosen(run, digits):
-    about = trained.read_about(run)
+    about = trained.read_metadata(run)
     assert about.data == str(digits)
     assert about.model == "lenet5_relu"
     assert about.classes == tuple("0123456789")
@@ -89,7 +89,7 @@ def test_predict_tells_files_and_goes_on_past_broken_ones(run, capsys, digits):
     asked = [digits / "3", digits / "4" / "0007.png", digits / "none.png"]
     out, said, code = typed(capsys, "predict", run, *asked, "--format", "csv")
     assert code == 1
-    assert "4/0007.png: no picture that can be read" in said
+    assert "4/0007.png: no image that can be read" in said
     assert "none.png: No such file or directory" in said
     assert "2 of 32 files could not be read" in said
     rows = list(csv.DictReader(io.StringIO(out)))
@@ -114,10 +114,10 @@ def test_a_folder_without_validation_is_found_again_as_it_was(digits, tmp_path):
     train = cli.Train(data=str(tmp_path / "data"), seed=3)
     found = train._load()
     assert len(found.validation["label"]) == 2
-    about = trained.about(found, "lenet5_relu", train._where(), seed=3)
+    about = trained.make_metadata(found, "lenet5_relu", train._source(), seed=3)
     run = training.Run.create(tmp_path, "train", "a", about).folder
-    trained.write_origin(run, found)
-    again = trained.data_of(run)
+    trained.write_splits(run, found)
+    again = trained.load_data(run)
     for name, split in found.splits().items():
         for field, array in split.items():
             np.testing.assert_array_equal(again.splits()[name][field], array)
@@ -138,11 +138,11 @@ def test_formats_say_the_same(run, capsys, digits):
 def test_one_compilation_serves_any_number_of_files(run, digits, monkeypatch):
     asked = []
 
-    def votes(net, inputs, *, batch_size):
+    def logits(net, inputs, *, batch_size):
         asked.append((inputs.shape, batch_size))
         return np.zeros((len(inputs), 10), np.float32)
 
-    monkeypatch.setattr(trained.training, "predict", votes)
+    monkeypatch.setattr(training, "predict", logits)
     every = sorted(digits.rglob("*.png"))
     found = list(trained.load(run).predict(every))
     assert [name for name, _ in found] == list(map(str, every))
@@ -285,8 +285,8 @@ def test_photographs_are_learned_tested_and_asked(tmp_path, capsys):
     found = trained.load(tmp_path / "train" / "p").predict(
         [root / "china" / "0000.jpg"]
     )
-    ((_, votes),) = found
-    assert votes.shape == (2,)
+    ((_, logits),) = found
+    assert logits.shape == (2,)
 
 
 @pytest.mark.full
@@ -323,7 +323,7 @@ def test_what_was_cut_off_can_be_tested_and_resumed(tmp_path, capsys, digits, ho
         ),
         (
             ["train", "{digits}", "--model", "sound_net"],
-            "reads sounds, but the",
+            "reads audio, but the",
         ),
         (
             ["train", "{digits}", "--model", "lenet5", "--size", "20"],
@@ -342,17 +342,17 @@ def test_what_was_cut_off_can_be_tested_and_resumed(tmp_path, capsys, digits, ho
         (["train", "{table}"], "`label` is needed; .* has the columns"),
         (
             ["train", "{table}", "--label", "diagnosis", "--model", "vgg11"],
-            "'vgg11', which reads pictures, but the data are rows of a table; 'mlp'",
+            "'vgg11', which reads images, but the data are rows of a table; 'mlp'",
         ),
         (["evaluate", "{digits}"], "is no run: .* but it has 0, 1, 2, 3, 4"),
         (["evaluate", "nowhere"], "nowhere is no run"),
-        (["predict", "{run}"], "there are no files to ask about"),
+        (["predict", "{run}"], "`files` is empty, but a prediction"),
         (["summary", "resnet19"], "no network 'resnet19'"),
         (
             ["evaluate", "{run}", "{other}"],
-            "class.es. A, B, but .* learned 0, 1",
+            "class.es. A, B, but .* trained on 0, 1",
         ),
-        (["evaluate", "{run}", "{table}"], "is a table, but .* learned pictures"),
+        (["evaluate", "{run}", "{table}"], "is a table, but .* trained on images"),
         (["resume", "{digits}"], "is no run"),
     ],
 )
@@ -360,13 +360,13 @@ def test_refusals_are_one_line(words, message, digits, run, capsys, tmp_path):
     (digits / "4" / "0007.png").unlink(missing_ok=True)
     for name in "AB":
         shutil.copytree(digits / "1", tmp_path / "other" / name)
-    places = {
+    positions = {
         "digits": digits,
         "run": run,
         "other": tmp_path / "other",
         "table": files.table(tmp_path / "cancer.csv", rows=30),
     }
-    words = [word.format(**places) for word in words]
+    words = [word.format(**positions) for word in words]
     if words[0] == "train":
         words += ["--runs", str(tmp_path), "--data-dir", str(tmp_path)]
     _, said, code = typed(capsys, *words)
@@ -374,3 +374,19 @@ def test_refusals_are_one_line(words, message, digits, run, capsys, tmp_path):
     assert re.search(f"^error: .*{message}", said), said
     assert len(said.strip().splitlines()) == 1
     assert not (tmp_path / "train").exists()
+
+
+@pytest.mark.parametrize(("weights", "remark"), [((), True), (("balanced",), False)])
+def test_classes_of_unequal_size_are_noticed(tmp_path, capsys, weights, remark):
+    root = files.digits(tmp_path / "digits", per_class=20)
+    for label in "23456789":
+        shutil.rmtree(root / label)
+    for file in sorted((root / "1").iterdir())[6:]:
+        file.unlink()
+    words = ["--epochs", 1, "--runs", tmp_path, "--name", "a"]
+    words += ["--class-weights", *weights] if weights else []
+    out, _, code = typed(capsys, "train", root, *words)
+    assert code == 0
+    assert ("--class-weights balanced" in out) == remark
+    written = json.loads((tmp_path / "train" / "a" / "config.json").read_text())
+    assert written["training"]["class_weights"] == (weights[0] if weights else None)

@@ -1,4 +1,4 @@
-"""The usual losses by name; any other of optax's goes to `fit` as it is."""
+"""The usual losses by name; `fit` takes any other as a function."""
 
 from functools import lru_cache
 from typing import Literal
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from cnn_jax.training.metrics import Loss
+from cnn_jax.tasks.metrics import Loss
 
 LossName = Literal["cross_entropy", "sigmoid", "squared", "absolute", "huber"]
 
@@ -29,9 +29,9 @@ def named_loss(
     label_smoothing: float = 0.0,
     class_weights: tuple[float, ...] | None = None,
 ) -> Loss:
-    """A loss for one of many classes, for labels of any number, or for quantities.
+    """A loss for one class of many, for several classes at once, or for quantities.
 
-    `cross_entropy` takes whole numbers as labels, one per example or per place;
+    `cross_entropy` takes whole numbers as labels, one per example or per position;
     `sigmoid` takes a 0 or 1 for every class, and the others numbers as they are. With
     smoothing a, K classes and weights w, for a label y as zeros and a one,
 
@@ -44,7 +44,7 @@ def named_loss(
         class_weights: w. A mean over examples still divides by how many they are.
 
     Returns:
-        From logits and labels to a loss per example, place or class.
+        From logits and labels to a loss per example, position or class.
 
     Raises:
         ValueError: If smoothing or weights are asked for where there are no classes.

@@ -6,16 +6,16 @@ import pytest
 from scipy import stats
 
 from cnn_jax import locality
-from cnn_jax.locality import Interval
+from cnn_jax.locality import Interval, report, statistics, study
 
 KEY = jax.random.key(0)
 
 
-def waves(rng, rows, places=16):
+def waves(rng, rows, positions=16):
     """Signals whose class is the direction of a short ramp somewhere."""
     y = np.arange(rows) % 2
-    x = rng.normal(0, 0.3, (rows, places))
-    at = rng.integers(0, places - 4, rows)
+    x = rng.normal(0, 0.3, (rows, positions))
+    at = rng.integers(0, positions - 4, rows)
     for i in range(rows):
         ramp = np.linspace(-2, 2, 4)
         x[i, at[i] : at[i] + 4] += ramp if y[i] else ramp[::-1]
@@ -45,8 +45,8 @@ def test_order_is_not_found_where_there_is_none(rng):
     found = locality.test(x, y, key=KEY, seeds=4, margin=0.05)
     assert found.p > 0.02
     assert found.verdict == locality.DOES_NOT
-    assert found.right["CNN"].mean() > 0.85
-    assert set(found.right) == {"CNN", "MLP", "boosted trees"}
+    assert found.accuracy["CNN"].mean() > 0.85
+    assert set(found.accuracy) == {"CNN", "MLP", "boosted trees"}
 
 
 @pytest.mark.full
@@ -55,7 +55,7 @@ def test_random_labels_and_many_columns_leave_chance(rng):
     x, y = noise(rng, 200, columns=60)
     x[rng.random(x.shape) < 0.1] = np.nan
     found = locality.test(x, rng.permutation(y), key=KEY, seeds=6, budget=3)
-    for name, shares in found.right.items():
+    for name, shares in found.accuracy.items():
         assert abs(shares.mean() - 0.5) < 0.1, name
     assert found.verdict != locality.CARRIES
 
@@ -64,7 +64,7 @@ def test_the_test_is_that_of_the_definition(rng):
     x, y = noise(rng, 60, columns=5)
     found = locality.test(x, y, key=KEY, seeds=4, budget=3, rivals=False)
     assert found.rule == "t"
-    assert found.right.keys() == {"CNN"}
+    assert found.accuracy.keys() == {"CNN"}
     assert found.rival is None
     again = locality.test(x, y, key=KEY, seeds=4, budget=3, rivals=False)
     assert again.effect == found.effect
@@ -77,7 +77,7 @@ def test_the_test_is_that_of_the_definition(rng):
 
 def test_the_corrected_error_and_ranks(rng):
     x, y = noise(rng, 60, columns=5)
-    found = locality._Found(locality.check(x, y), 4, KEY)
+    found = study._Study(locality.prepare(x, y), 4, KEY)
     values = np.array([0.1, 0.3, 0.0, 0.2])
     want = np.sqrt((1 / 4 + 18 / 42) * values.var(ddof=1))
     reach = stats.t.ppf(0.975, 3) * want
@@ -95,7 +95,7 @@ def test_the_corrected_error_and_ranks(rng):
 
     found.train = scored
     orders = np.stack([np.roll(np.arange(5), -i) for i in range(5)])
-    found.others = lambda count: np.resize(orders[1:], (count, 5))
+    found.random_orders = lambda count: np.resize(orders[1:], (count, 5))
     found.similar = lambda split: np.array([2, 0, 1, 3, 4])
     ranks = found.ranks(8)
     assert ranks.p == {"true": 1 / 9, "similar": (1 + 4) / 9}
@@ -112,13 +112,13 @@ def test_the_corrected_error_and_ranks(rng):
     ],
 )
 def test_the_rule(p, low, high, verdict):
-    assert locality._verdict(p, Interval((low + high) / 2, low, high), 0.02) == verdict
+    assert report.decide(p, Interval((low + high) / 2, low, high), 0.02) == verdict
 
 
 def test_rows_that_would_decide():
     """Half the width needs four times the rows."""
-    assert locality._needed(Interval(0.0, -0.04, 0.04), 0.02, 100) == 400
-    assert locality._needed(Interval(0.03, -0.03, 0.09), 0.02, 100) == 400
+    assert statistics.rows_needed(Interval(0.0, -0.04, 0.04), 0.02, 100) == 400
+    assert statistics.rows_needed(Interval(0.03, -0.03, 0.09), 0.02, 100) == 400
 
 
 def test_equal_rows_stay_together_and_parts_are_scaled_by_what_is_learned(rng):
@@ -126,8 +126,8 @@ def test_equal_rows_stay_together_and_parts_are_scaled_by_what_is_learned(rng):
     x[:, 1] = 50 + 7 * x[:, 1]
     x[5:30, 2] = np.nan
     x[40:50], y[40:50] = x[:10], y[:10]
-    given = locality.check(x, y)
-    splits = locality.deal(given, 3, np.random.default_rng(0))
+    given = locality.prepare(x, y)
+    splits = locality.resample(given, 3, np.random.default_rng(0))
     assert "10 rows repeat another one" in " ".join(given.notes)
     for train, test in zip(splits.train_x, splits.test_x, strict=True):
         there = {row.tobytes() for row in train}
@@ -141,20 +141,20 @@ def test_equal_rows_stay_together_and_parts_are_scaled_by_what_is_learned(rng):
 def test_pictures_keep_their_shades(rng):
     x = rng.integers(0, 256, (40, 3, 4, 2)).astype(np.uint8)
     x[..., 1] //= 4
-    given = locality.check(x, np.arange(40) % 2, ())
+    given = locality.prepare(x, np.arange(40) % 2, ())
     assert given.size == (3, 4)
-    splits = locality.deal(given, 2, np.random.default_rng(0))
+    splits = locality.resample(given, 2, np.random.default_rng(0))
     first = splits.train_x[0]
     assert first.shape == (28, 12, 2)
     np.testing.assert_allclose(first.mean(axis=(0, 1)), 0, atol=1e-4)
     np.testing.assert_allclose(first.std(axis=(0, 1)), 1, atol=1e-3)
-    assert np.abs(first.mean(axis=0)).max() > 0.05  # Not each place by its own.
+    assert np.abs(first.mean(axis=0)).max() > 0.05  # Not each position by its own.
 
 
 def test_similar_columns_become_neighbours(rng):
     pairs = rng.normal(size=(100, 3))
     x = np.concatenate([pairs, pairs + rng.normal(0, 0.1, (100, 3))], axis=1)
-    found = locality._Found(locality.check(x, np.arange(100) % 2, ()), 2, KEY)
+    found = study._Study(locality.prepare(x, np.arange(100) % 2, ()), 2, KEY)
     order = found.similar(0).tolist()
     assert sorted(order) == list(range(6))
     assert all(abs(order.index(i) - order.index(i + 3)) == 1 for i in range(3))
@@ -168,12 +168,12 @@ def test_text_gaps_and_constants_are_handled_and_said(rng):
     table[3:7, 1] = ""
     table[:, 2] = 5
     table[:, 3] = rng.normal(size=rows)
-    given = locality.check(table, np.arange(rows) % 2, ("colour", "a", "b", "c"))
+    given = locality.prepare(table, np.arange(rows) % 2, ("colour", "a", "b", "c"))
     assert given.x.shape == (rows, 4, 1)
     said = "; ".join(given.notes)
     assert "column 'colour' is text and became a column for each value" in said
     assert "missing values became the mean of their column: 'a' (4)" in said
-    assert "columns that never change were dropped: 'b'" in said
+    assert "constant columns were dropped: 'b'" in said
     np.testing.assert_array_equal(given.x[:6, 0, 0], [0, 1, 0, 0, 1, 0])  # green
     np.testing.assert_array_equal(given.x[:6, 1, 0], [1, 0, 0, 1, 0, 0])  # red
 
@@ -182,13 +182,13 @@ def test_a_column_that_is_the_label_is_named(rng):
     x, y = noise(rng, 40)
     x[:, 5] = np.where(y == 1, -3.0, 8.0)
     with pytest.warns(UserWarning, match="column 'paid' is the label by another name"):
-        locality.check(x, y, [*"abcde", "paid", *"gh"])
+        locality.prepare(x, y, [*"abcde", "paid", *"gh"])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x, y * 0), "`labels` is always 0: there is nothing to tell"),
+        (lambda x, y: (x, y * 0), "`labels` is always 0, but needs at least 2 classes"),
         (lambda x, y: (x, x[:, 0]), "40 different values, which is a quantity"),
         (lambda x, y: (x, np.arange(40)), "40 different values, which is a quantity"),
         (lambda x, y: (x, y[:-1]), r"`labels` has shape \(39,\), but needs \(40,\)"),
@@ -196,8 +196,8 @@ def test_a_column_that_is_the_label_is_named(rng):
             lambda x, y: (x, np.where(np.arange(40) < 3, 2, y)),
             r"fewer than 10 rows: 2 \(3\)",
         ),
-        (lambda x, y: (x * 0, y), "no column that ever changes"),
-        (lambda x, y: (x[:, :1], y), "has 1 place.s., which have no order"),
+        (lambda x, y: (x * 0, y), "has constant columns only"),
+        (lambda x, y: (x[:, :1], y), "has 1 position.s., but order needs"),
         (
             lambda x, y: (np.where(x > 2, np.inf, x), y),
             "column 'column .' has inf",
@@ -213,7 +213,7 @@ def test_data_that_give_no_answer(rng, change, message, as_shipped):
 def test_options_out_of_range(rng):
     x, y = noise(rng, 40)
     for how, message in (
-        ({"seeds": 1}, "`seeds` is 1, but a spread needs"),
+        ({"seeds": 1}, "`seeds` is 1, but must be at least 2"),
         ({"budget": 0}, "`budget` is 0, but must be at least 1"),
         ({"margin": 1.5}, "`margin` is 1.5, but must be between"),
         ({"names": ["a"]}, "`names` has 1 entries, but there are 8 columns"),

@@ -1,6 +1,6 @@
-"""Count, then divide: sums over examples, and how many there were.
+"""Metrics as sums over examples and a count, divided once at the end.
 
-An average of averages is wrong when the last batch is short; a sum over a count is not.
+An average of batch averages is wrong when the last batch is short.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,17 +25,16 @@ def batch_metrics(
 
     Args:
         loss: From logits and labels to one loss per example, as optax's are.
-        logits: What the network says.
-        labels: What is true: whole numbers where a class is voted for, one for each
-            vote less the axis of classes; as many as logits where several may be true;
-            or quantities, in floats.
-        mask: 1 for an example and 0 for what only fills the batch; all count by
-            default.
+        logits: Outputs of the network.
+        labels: Whole numbers, shaped as the logits without the axis of classes; or a 0
+            or 1 for every logit where several classes may be true; or quantities, in
+            floats.
+        mask: 1 for an example and 0 for a padding row; all count by default.
 
     Returns:
-        `loss`, `count` and, where labels are whole numbers or true and false, `error`:
-        for how many the most logits went to another class, or which share of the logits
-        for each of several had the wrong sign.
+        `loss`, `count` and, where labels are whole numbers or booleans, `error`: the
+        number of examples whose largest logit is that of another class, or the sum of
+        their shares of logits with the wrong sign.
 
     Example:
         >>> import optax
@@ -49,12 +48,12 @@ def batch_metrics(
     number = labels.astype(jnp.int32) if labels.dtype == bool else labels
     each = loss(logits, number)
     each = each.reshape(len(labels), -1).mean(axis=1)
-    # A filler's loss may be anything, so it is replaced, not multiplied by zero.
+    # The loss of a padding row may be NaN, so it is replaced, not multiplied by 0.
     found = {"loss": jnp.sum(jnp.where(mask > 0, each, 0.0)), "count": jnp.sum(mask)}
     if not jnp.issubdtype(labels.dtype, jnp.floating):
         several = labels.shape == logits.shape
-        said = logits > 0 if several else jnp.argmax(logits, axis=-1)
-        wrong = said != labels
+        predicted = logits > 0 if several else jnp.argmax(logits, axis=-1)
+        wrong = predicted != labels
         found["error"] = jnp.sum(wrong.reshape(len(labels), -1).mean(axis=1) * mask)
     return found
 
@@ -67,11 +66,11 @@ def divide(total: Mapping[str, Any]) -> dict[str, Any]:
 def mean_interval(
     values: Sequence[float] | np.ndarray, *, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """A mean over seeds, and Student's interval around it.
+    """A mean over seeds, and Student's confidence interval for it.
 
         mean ± t · s / √n,  with t of n − 1 degrees of freedom
 
-    Differences between two ways that saw the same seeds give the paired interval.
+    Differences between two methods on the same seeds give the paired interval.
 
     Args:
         values: One per seed, two at least.
@@ -93,7 +92,7 @@ def mean_interval(
     """
     values = np.asarray(values, np.float64)
     if values.size < 2:
-        raise ValueError(f"`values` has {values.size} entries, but a spread needs two.")
-    mean, spread = values.mean(), values.std(ddof=1) / np.sqrt(values.size)
-    reach = stats.t.ppf((1 + level) / 2, values.size - 1) * spread
+        raise ValueError(f"`values` has {values.size} entries, but needs at least two.")
+    mean, error = values.mean(), stats.sem(values)
+    reach = stats.t.interval(level, values.size - 1)[1] * error
     return float(mean), float(mean - reach), float(mean + reach)

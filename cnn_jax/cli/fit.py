@@ -1,0 +1,46 @@
+"""Training, as `train` and `resume` share it."""
+
+import contextlib
+import time
+from pathlib import Path
+
+from cnn_jax import nn, report, training
+from cnn_jax.data import Dataset
+
+
+def run_fit(
+    page: report.Page,
+    folder: Path,
+    net: nn.Chain,
+    dataset: Dataset,
+    config: training.Config,
+    began: float,
+) -> int:
+    """Trains with a progress bar, and adds the report of the run to the page.
+
+    Args:
+        page: The page.
+        folder: The run folder.
+        net: The network.
+        dataset: The data.
+        config: The options of the training.
+        began: When the command started, in seconds.
+
+    Returns:
+        The exit status.
+    """
+    page.section("Training")
+    records = training.fit(net, dataset, config, folder=folder, resume=True)
+    try:
+        with contextlib.closing(records):
+            list(training.progress_bar(records, console=page.console))
+    except (KeyboardInterrupt, SystemExit):
+        page.text(
+            f"Stopped. `cnn-jax resume {folder}` continues, and `cnn-jax evaluate "
+            f"{folder}` evaluates the best weights so far."
+        )
+        raise
+    path = training.write_report(folder, net, dataset, page=page)
+    page.text(f"{time.time() - began:.0f} s on {training.hardware()}")
+    page.text(f"report: {path}")
+    return 0

@@ -1,0 +1,128 @@
+"""`cnn-jax train`."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from cnn_jax import data, report, trained, training
+from cnn_jax.cli.fit import run_fit
+from cnn_jax.cli.show import show_data, show_imbalance, show_plan
+from cnn_jax.data import Dataset
+from cnn_jax.data.augment import AugmentName
+from cnn_jax.data.splits import with_validation
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a network on a folder of images or audio, a table, or a named data set.
+
+    A folder has one subfolder per class. Options that are not given are chosen from the
+    data, and the choice is shown. Everything is written to a run folder, which is all
+    that the other commands need.
+
+    Args:
+        data: A folder, a CSV file, or a name that `cnn-jax datasets` lists.
+        model: One of `cnn-jax models`; by default one that suits the data.
+        label: The column of a table that is predicted from the others.
+        group: Keeps examples together in one split: a column of a table, or a part of
+            file names, such as `speaker` in `speaker-3_yes.wav`.
+        drop: Columns of a table that are not used.
+        size: Height and width that images are resized to.
+        rate: Samples per second that audio is resampled to.
+        seconds: The length that audio is cut or padded to.
+        broken: The largest fraction of files that may be broken.
+        epochs: Passes over the training split.
+        batch_size: Examples per step.
+        learning_rate: The peak of a one-cycle schedule.
+        augment: Random changes of training examples.
+        class_weights: `balanced` gives rare classes more weight in the loss.
+        precision: The dtype of the computation.
+        name: The name of the run; the date and time by default.
+        runs: The folder of all runs.
+        data_dir: The folder of named data sets.
+        seed: For splits, weights and training.
+    """
+
+    data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    model: str | None = None
+    label: str | None = None
+    group: str | None = None
+    drop: tuple[str, ...] = ()
+    size: int | None = None
+    rate: int | None = None
+    seconds: float | None = None
+    broken: float = 0.01
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    augment: tuple[AugmentName, ...] | None = None
+    class_weights: Literal["balanced"] | None = None
+    precision: training.Precision = "float32"
+    name: str | None = None
+    runs: Path = Path("runs")
+    data_dir: Path | None = None
+    seed: int = 0
+
+    def __call__(self) -> int:
+        """Trains, evaluates and writes a report."""
+        began = time.time()
+        page = report.Page(f"Training on {self.data}")
+        dataset = self._load()
+        show_data(page, self.data, dataset)
+        show_imbalance(page, dataset, self.class_weights)
+        model, reason = trained.default_model(dataset)
+        if self.model is not None:
+            model, reason = self.model, "as given"
+        config = self._config(dataset)
+        about = trained.make_metadata(
+            dataset,
+            model,
+            self._source(),
+            label=self.label,
+            seed=self.seed,
+            data_dir=None if self.data_dir is None else str(self.data_dir),
+        )
+        show_plan(page, about, reason, config, dataset)
+        net = about.build()
+        training.check(net, dataset, config)  # Before there is a run folder.
+        folder = training.Run.create(self.runs, "train", self.name, about).folder
+        trained.write_splits(folder, dataset)
+        return run_fit(page, folder, net, dataset, config, began)
+
+    def _source(self) -> str:
+        path = Path(self.data).expanduser()
+        return str(path.resolve()) if path.exists() else self.data
+
+    def _load(self) -> Dataset:
+        """The data; images are at least as large as networks are made for."""
+        options: dict[str, Any] = {
+            "label": self.label,
+            "group": self.group,
+            "drop": self.drop,
+            "rate": self.rate,
+            "seconds": self.seconds,
+            "broken": self.broken,
+            "seed": self.seed,
+            "data_dir": self.data_dir,
+        }
+        dataset = data.load(self.data, size=self.size, **options)
+        shape, minimum = dataset.shape, trained.MIN_IMAGE_SIZE
+        small = len(shape) == 3 and min(shape[:2]) < minimum
+        if small and self.size is None and self.model is None:
+            dataset = data.load(self.data, size=minimum, **options)
+        return with_validation(dataset, seed=self.seed)
+
+    def _config(self, dataset: Dataset) -> training.Config:
+        return trained.default_config(
+            dataset,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            augment=self.augment,
+            class_weights=self.class_weights,
+            precision=self.precision,
+            seed=self.seed,
+        )

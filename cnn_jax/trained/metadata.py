@@ -1,0 +1,93 @@
+"""What `config.json` of a run says about its data and its network."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+
+from cnn_jax import models
+from cnn_jax.data import Dataset
+from cnn_jax.data.readers import to_fields
+from cnn_jax.nn import Chain
+from cnn_jax.trained.defaults import default_options
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """The data, network and classes of a run, as its `config.json` holds them.
+
+    Args:
+        data: A folder, a CSV file or a named data set.
+        model: One of `models.MODELS`.
+        options: The arguments of the model.
+        classes: The names of the classes, in the order of the logits.
+        reader: Turns a file into an input; see `data.readers.to_fields`.
+        label: The label column of a table.
+        seed: For the splits, the weights and the training.
+        data_dir: The folder of named data sets.
+    """
+
+    data: str
+    model: str
+    options: dict[str, Any]
+    classes: tuple[str, ...]
+    reader: dict[str, Any]
+    label: str | None = None
+    seed: int = 0
+    data_dir: str | None = None
+
+    def build(self) -> Chain:
+        """The network, with initial weights drawn from the seed."""
+        return models.build(self.model, rngs=nnx.Rngs(self.seed), **self.options)
+
+
+def read_metadata(folder: str | Path) -> Metadata:
+    """Reads the metadata of a run.
+
+    Args:
+        folder: A folder that `cnn-jax train` made.
+
+    Returns:
+        Its metadata.
+
+    Raises:
+        ValueError: If the folder is not such a run.
+    """
+    file = Path(folder) / "config.json"
+    written = json.loads(file.read_text()) if file.is_file() else {}
+    if not {"data", "model", "reader"} <= written.keys():
+        content = sorted(path.name for path in Path(folder).glob("*"))[:5]
+        raise ValueError(
+            f"{folder} is no run: a folder that `cnn-jax train` made is expected, with "
+            "`config.json` and `checkpoints/`, but it has "
+            f"{', '.join(content) or 'nothing'}."
+        )
+    names = [field.name for field in dataclasses.fields(Metadata)]
+    fields: dict[str, Any] = {name: written[name] for name in names}
+    fields["classes"] = tuple(fields["classes"])
+    return Metadata(**fields)
+
+
+def make_metadata(dataset: Dataset, model: str, name: str, **rest: Any) -> Metadata:
+    """The metadata of a new run.
+
+    Args:
+        dataset: The data.
+        model: One of `models.MODELS`.
+        name: The path or name of the data.
+        **rest: Further fields of `Metadata`.
+
+    Returns:
+        A record for `config.json`.
+
+    Raises:
+        ValueError: If the model reads another kind of data, or the data have no reader.
+    """
+    if dataset.origin is None:
+        raise ValueError(
+            f"{name} has inputs of shape {dataset.shape}, for which there is no reader."
+        )
+    options, reader = default_options(model, dataset), to_fields(dataset.origin.reader)
+    return Metadata(name, model, options, dataset.classes, reader, **rest)

@@ -1,0 +1,157 @@
+"""A trained network that predicts files."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cnn_jax import training
+from cnn_jax.data import Dataset, Split
+from cnn_jax.data.files import attempts, check_broken, read_split
+from cnn_jax.data.folder import labels_in, list_files
+from cnn_jax.data.readers import Reader, from_fields
+from cnn_jax.data.table import SUFFIXES as TABLES
+from cnn_jax.data.table import Table, labels_of, read_csv
+from cnn_jax.nn import Chain
+from cnn_jax.tasks import Classification
+from cnn_jax.trained.metadata import Metadata, read_metadata
+from cnn_jax.trained.run_data import load_named
+from cnn_jax.trained.splits import read_splits
+
+BATCH = 64  # The size of every batch, so that there is one compilation.
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained network, and what it takes to use it on files.
+
+    Args:
+        folder: The run folder.
+        about: Its metadata.
+        net: The network, with the weights of the best checkpoint.
+        reader: Turns a file into an input.
+    """
+
+    folder: Path
+    about: Metadata
+    net: Chain
+    reader: Reader
+
+    def predict(
+        self, files: Sequence[str | Path]
+    ) -> Iterator[tuple[str, np.ndarray | Exception]]:
+        """Predicts files; a file that cannot be read does not stop it.
+
+        Args:
+            files: Images or audio files; or CSV files, every row of which is predicted.
+                Only some of them are in memory at a time.
+
+        Yields:
+            The name of each file, for a table with `:` and the row, and the probability
+            of each class; or the reason why it could not be read.
+        """
+        inputs = attempts(self.reader, map(Path, files))
+        each = zip(map(str, files), inputs, strict=True)
+        if isinstance(self.reader, Table):
+            each = itertools.chain.from_iterable(itertools.starmap(_rows, each))
+        while chunk := list(itertools.islice(each, BATCH)):
+            valid = [x for _, x in chunk if not isinstance(x, Exception)]
+            predictions = iter(self._predict(valid))
+            for name, x in chunk:
+                yield name, x if isinstance(x, Exception) else next(predictions)
+
+    def _predict(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Probabilities, from a batch that is padded to one size."""
+        if not inputs:
+            return np.zeros((0, len(self.about.classes)))
+        batch = np.zeros((BATCH, *self.reader.shape), inputs[0].dtype)
+        batch[: len(inputs)] = inputs
+        logits = training.predict(self.net, batch, batch_size=BATCH)[: len(inputs)]
+        return np.asarray(Classification().decode(logits))
+
+    def examples(self, name: str | Path | None = None) -> Split:
+        """Labelled examples for an evaluation.
+
+        Args:
+            name: A folder, a CSV file or a named data set; by default the test split of
+                the run.
+
+        Returns:
+            All examples; of a named data set, its test split.
+
+        Raises:
+            ValueError: If there are classes that the network was not trained on.
+        """
+        where = Path(name or self.about.data).expanduser()
+        if isinstance(self.reader, Table):
+            return self._table(self.reader, where, ours=name is None)
+        if where.suffix.lower() in TABLES:
+            kind = {"image": "images", "signal": "audio"}[self.reader.kind]
+            raise ValueError(
+                f"{where} is a table, but {self.folder} was trained on {kind}."
+            )
+        if where.is_dir():
+            return self._files(where, ours=name is None)
+        found = load_named(self.about, self.reader, name and str(name))
+        return found.test | {"label": self._labels(where, found)}
+
+    def _labels(self, where: Path, found: Dataset) -> np.ndarray:
+        self._check_classes(where, found.classes)
+        order = np.array([self.about.classes.index(name) for name in found.classes])
+        return order[found.test["label"]].astype(np.int32)
+
+    def _check_classes(self, where: Path, classes: Sequence[str]) -> None:
+        other = sorted(set(classes) - set(self.about.classes))
+        if other:
+            raise ValueError(
+                f"{where} has the class(es) {', '.join(other)}, but {self.folder} "
+                f"was trained on {', '.join(self.about.classes)}."
+            )
+
+    def _table(self, reader: Table, path: Path, *, ours: bool) -> Split:
+        rows = read_csv(path)
+        labels = labels_of(path, rows, self.about.label, self.about.classes)
+        split = {"table": reader.fit(rows), "label": labels}
+        if not ours:
+            return split
+        kept = np.array([int(row) - 1 for row in read_splits(self.folder)["test"]])
+        return {field: array[kept] for field, array in split.items()}
+
+    def _files(self, root: Path, *, ours: bool) -> Split:
+        files = list_files(root)
+        self._check_classes(root, sorted(set(files.values())))
+        names = read_splits(self.folder)["test"] if ours else list(files)
+        labels = labels_in(root, names, files, self.about.classes)
+        found, bad, _ = read_split(root, names, labels, self.reader)
+        check_broken(root, len(names), bad, 0.01)
+        return found  # pyright: ignore[reportReturnType]
+
+
+def _rows(
+    name: str, found: np.ndarray | Exception
+) -> Iterator[tuple[str, np.ndarray | Exception]]:
+    if isinstance(found, Exception):
+        yield name, found
+    else:
+        yield from ((f"{name}:{i}", row) for i, row in enumerate(found, 1))
+
+
+def load(folder: str | Path) -> Trained:
+    """Loads the network of a run, with the weights of its best checkpoint.
+
+    Args:
+        folder: A run that `cnn-jax train` made, also an interrupted one.
+
+    Returns:
+        The network, and what it takes to use it on files.
+
+    Raises:
+        ValueError: If the folder is not such a run.
+        FileNotFoundError: If it has no checkpoint yet.
+    """
+    about = read_metadata(folder)
+    net = about.build()
+    training.restore(training.best(folder), net)
+    return Trained(Path(folder), about, net, from_fields(about.reader))
