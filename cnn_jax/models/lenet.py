@@ -24,8 +24,8 @@ def lenet5(
 
     The layers and sizes are the paper's, with its names. Three things are simpler:
     every map of C3 reads all of S2, subsampling has no weights of its own, and the
-    output is a logit per class instead of a distance. At the default sizes it has 61,706
-    parameters.
+    output is a logit per class instead of a distance. At the default sizes it has
+    61,706 parameters.
 
     Args:
         size: Height and width of the images; 32 in the paper.

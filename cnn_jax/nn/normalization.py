@@ -19,7 +19,7 @@ from cnn_jax.functional.checks import Number, whole
 class BatchNorm(nnx.Module):
     """Normalizes every channel over a batch; in evaluation by running statistics.
 
-    See `functional.batch_norm` for the formula. In training, the running mean is updated
+    See `functional.batch_norm` for the formula. Training updates the running mean
 
         mean ← (1 − m) · mean + m · mean of the batch
 

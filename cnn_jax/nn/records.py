@@ -278,7 +278,7 @@ class Fold(_Record):
 
 @dataclass(frozen=True)
 class LocalResponseNorm(_Record):
-    """Divides by a power of neighbouring channels; see `functional.local_response_norm`.
+    """Normalizes by nearby channels; see `functional.local_response_norm`.
 
     Example:
         >>> import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Figures and pages: numbers in, something to look at out."""
+"""Figures from arrays, and HTML reports."""
 
 from cnn_jax.report.figures import bars as bars
 from cnn_jax.report.figures import confusion as confusion

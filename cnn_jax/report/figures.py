@@ -1,4 +1,4 @@
-"""Figures: arrays in, a matplotlib figure out. Nothing is shown or saved here."""
+"""Matplotlib figures from arrays. Nothing is shown or saved here."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 Numbers = Sequence | np.ndarray
-Line = tuple[Numbers, Numbers, Numbers]
+Line = tuple[Numbers, Numbers, Numbers]  # x values, means, half widths of the band.
 
 
 def _figure(
     rows: int, columns: int, width: float, height: float, *, share: bool = False
 ) -> "tuple[matplotlib.figure.Figure, Any]":
-    # Figures of their own, not pyplot's, so that none outlives its reader.
+    # Not made by pyplot, which would keep a reference to every figure.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
@@ -30,15 +30,15 @@ def numbers(
     digits: int = 2,
     framed: Sequence[tuple[int, int, int]] = (),
 ) -> "matplotlib.figure.Figure":
-    """Small arrays as boards of numbered squares, side by side: −1 dark, 1 light.
+    """Draws small arrays as boards of numbered squares; −1 is dark, 1 is light.
 
     Args:
-        panels: A title for each board, of shape (rows, columns).
-        digits: After the decimal point, for what is not whole.
-        framed: Squares to frame: (which board, row, column).
+        panels: Title → board of shape (rows, columns).
+        digits: Digits after the decimal point of numbers that are not whole.
+        framed: Squares to frame: (index of the board, row, column).
 
     Returns:
-        One row of boards whose squares are all of one size.
+        One row of boards; all squares have the same size.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
@@ -49,23 +49,24 @@ def numbers(
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     ratios = {"width_ratios": [columns for _, columns in shapes]}
     axes = figure.subplots(1, len(shapes), squeeze=False, gridspec_kw=ratios)[0]
-    for i, (ax, (title, board)) in enumerate(zip(axes, panels.items(), strict=True)):
-        ax.imshow(board, cmap="gray", vmin=-1.6, vmax=1.6)
+    for ax, (title, board) in zip(axes, panels.items(), strict=True):
         ax.set_title(title, fontsize=9)
-        ax.set(xticks=[], yticks=[])
-        for (row, column), value in np.ndenumerate(board):
-            text = f"{value:.{0 if value == round(value) else digits}f}".replace(
-                "-", "−"
-            )
-            color = "white" if value < 0 else "black"
-            ax.text(
-                column, row, text, ha="center", va="center", fontsize=7, color=color
-            )
-        for which, row, column in framed:
-            if which == i:
-                corner = (column - 0.5, row - 0.5)
-                ax.add_patch(Rectangle(corner, 1, 1, fill=False, ec="tab:orange", lw=2))
+        _board(ax, board, digits)
+    for index, row, column in framed:
+        corner = (column - 0.5, row - 0.5)
+        frame = Rectangle(corner, 1, 1, fill=False, ec="tab:orange", lw=2)
+        axes[index].add_patch(frame)
     return figure
+
+
+def _board(ax: "matplotlib.axes.Axes", board: np.ndarray, digits: int) -> None:
+    ax.imshow(board, cmap="gray", vmin=-1.6, vmax=1.6)
+    ax.set(xticks=[], yticks=[])
+    center: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
+    for (row, column), value in np.ndenumerate(board):
+        text = f"{value:.{0 if value == round(value) else digits}f}".replace("-", "−")
+        color = "white" if value < 0 else "black"
+        ax.text(column, row, text, color=color, **center)
 
 
 def images(
@@ -75,13 +76,15 @@ def images(
     columns: int = 8,
     limits: tuple[float, float] | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Images in a grid; grey ones of shape (height, width), colour (…, 3).
+    """Draws images in a grid.
 
     Args:
-        images: What to show; None leaves its panel empty.
-        titles: One for each, or none.
-        columns: Images in a row.
-        limits: The values of black and white; each picture's own extremes by default.
+        images: Grey images (height, width) or colour images (height, width, 3); None
+            leaves a cell empty.
+        titles: One title per image, or none.
+        columns: Images per row.
+        limits: The values of black and white; by default the minimum and maximum of
+            each image.
 
     Returns:
         The grid.
@@ -111,13 +114,13 @@ def curves(
     log_x: bool = False,
     log_y: bool = False,
 ) -> "matplotlib.figure.Figure":
-    """Lines with bands of spread, one small diagram per panel and shared axes.
+    """Draws lines with bands, one small diagram per panel, with shared axes.
 
     Args:
-        panels: Title → name of the line → (x, means, deviations).
-        x: What lies on the x axis, with its unit.
-        y: What lies on the y axis, with its unit.
-        columns: Diagrams in a row.
+        panels: Title → name of the line → (x values, means, standard deviations).
+        x: Label of the x axis, with its unit.
+        y: Label of the y axis, with its unit.
+        columns: Diagrams per row.
         log_x: Whether the x axis is logarithmic.
         log_y: Whether the y axis is logarithmic.
 
@@ -161,24 +164,24 @@ def _lines(ax: "matplotlib.axes.Axes", lines: Mapping[str, Line]) -> None:
 def bars(
     labels: Sequence[str], values: Mapping[str, Sequence[float]], *, xlabel: str
 ) -> "matplotlib.figure.Figure":
-    """Ratios as bars from 1 on a logarithmic axis, grouped by label.
+    """Draws ratios as bars from 1 on a logarithmic axis, grouped by label.
 
     Args:
-        labels: Of the groups, from the top.
-        values: One series per name, as long as `labels`.
-        xlabel: Under the axis.
+        labels: Labels of the groups, from the top.
+        values: Name → series with one ratio per label.
+        xlabel: Label of the x axis.
 
     Returns:
-        A figure.
+        The bars, with a legend.
 
     Raises:
-        ValueError: If a series is not as long as `labels`.
+        ValueError: If the length of a series differs from that of `labels`.
     """
     for name, series in values.items():
         if len(series) != len(labels):
             raise ValueError(
-                f"`values[{name!r}]` has {len(series)} values, but there are "
-                f"{len(labels)} labels."
+                f"`values[{name!r}]` has {len(series)} values, but `labels` has "
+                f"{len(labels)}: give one value per label."
             )
     height = 0.8 + 0.2 * len(labels) * (len(values) + 1)
     figure, ((ax,),) = _figure(1, 1, 7, height)
@@ -200,15 +203,15 @@ def bars(
 def dots(
     rows: Mapping[str, Mapping[str, Sequence[float] | np.ndarray]], *, xlabel: str
 ) -> "matplotlib.figure.Figure":
-    """Every value as a dot, a row for each label, and a stroke at each mean.
+    """Draws every value as a dot, in one row per label, and each mean as a stroke.
 
     Args:
-        rows: Label → name of the series → its values; a series has the same colour in
-            every row.
-        xlabel: Under the axis.
+        rows: Label → name of the series → values. A series has the same colour in every
+            row.
+        xlabel: Label of the x axis.
 
     Returns:
-        A figure.
+        The dots, with a legend.
     """
     names = list(dict.fromkeys(name for series in rows.values() for name in series))
     height = 1.0 + 0.22 * len(rows) * (len(names) + 1)
@@ -235,20 +238,20 @@ def dots(
 
 
 def confusion(counts: np.ndarray, classes: Sequence[str]) -> "matplotlib.figure.Figure":
-    """How often each class (rows) was taken for each (columns).
+    """Draws a confusion matrix: true classes in rows, predicted classes in columns.
 
     Args:
-        counts: Of shape (classes, classes).
-        classes: Their names.
+        counts: Number of examples, of shape (classes, classes).
+        classes: Class names.
 
     Returns:
-        The matrix with its numbers; mistakes are the darker, the more there are.
+        The matrix with its numbers; the more errors in a cell, the darker it is.
     """
     side = max(3.0, 0.42 * len(classes) + 0.8)
     figure, axes = _figure(1, 1, side, side)
     ax = axes[0, 0]
-    mistakes = counts * (1 - np.eye(len(classes)))
-    ax.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(mistakes.max(), 1) * 1.5)
+    errors = counts * (1 - np.eye(len(classes)))
+    ax.imshow(errors, cmap="Oranges", vmin=0, vmax=max(errors.max(), 1) * 1.5)
     for (row, column), count in np.ndenumerate(counts):
         if count:
             ax.text(column, row, f"{count:g}", ha="center", va="center", fontsize=7)

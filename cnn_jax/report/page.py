@@ -1,6 +1,6 @@
-"""A report, printed to the terminal while it is made and written as an HTML page.
+"""A report that is printed to the terminal and written as one HTML file.
 
-The page is one self-contained file that includes its figures.
+The file is self-contained: figures and audio are embedded.
 """
 
 import base64
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 
 class Page:
-    """Sections of text, tables and figures.
+    """A report made of sections with text, tables, figures and audio.
 
-    Text and tables are printed when they are added; `write` makes the page.
+    Text and tables are printed as soon as they are added; figures and audio appear in
+    the HTML file only. `write` writes the file.
 
     Args:
-        title: The title of the page.
-        console: The output; the terminal by default.
+        title: Title of the HTML page.
+        console: Where text and tables are printed; the terminal by default.
 
     Example:
         >>> page = Page("Two and two", console=Console(width=20))
@@ -46,7 +47,7 @@ class Page:
         self._figures: list[bytes] = []
 
     def section(self, title: str) -> None:
-        """Begins a section."""
+        """Starts a section."""
         self.console.print(f"\n{title}", style="bold", markup=False)
         self._sections.append({"title": title, "parts": []})
 
@@ -62,7 +63,14 @@ class Page:
         *,
         caption: str = "",
     ) -> None:
-        """Adds a table, its first column set left; without names, a board."""
+        """Adds a table.
+
+        Args:
+            columns: Column names; if all are empty, the table has no header.
+            rows: The cells, row by row. With a header, the first column is aligned
+                left; all other cells are aligned right.
+            caption: A line above the table.
+        """
         table = Table(box=None, show_header=any(columns))
         for i, name in enumerate(columns):
             label = i == 0 and any(columns)
@@ -76,7 +84,7 @@ class Page:
         self._add("table", {"columns": columns, "rows": rows, "caption": caption})
 
     def figure(self, figure: "matplotlib.figure.Figure", caption: str) -> None:
-        """Adds a figure to the page, and nothing to the terminal."""
+        """Adds a figure with its caption to the HTML file."""
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=110)
         self._figures.append(file.getvalue())
@@ -84,22 +92,22 @@ class Page:
         self._add("figure", {"png": png, "caption": caption})
 
     def audio(self, clips: Mapping[str, np.ndarray], *, rate: int) -> None:
-        """Adds a row of sounds that the page plays, and nothing to the terminal.
+        """Adds a row of audio players to the HTML file.
 
         Args:
-            clips: Samples from −1 to 1 by what they are; a louder one is made softer
-                until it is not cut off.
+            clips: Name → samples from −1 to 1; a clip beyond this range is scaled down
+                to it.
             rate: Samples per second.
         """
         coded = {name: _wav(samples, rate) for name, samples in clips.items()}
-        self._add("sounds", coded)
+        self._add("audio", coded)
 
     def write(self, path: str | Path, *, footer: str = "") -> None:
-        """Writes the page, and its figures once more into `figures/` beside it.
+        """Writes the HTML file, and the figures as PNG files into `figures/` beside it.
 
         Args:
-            path: Where to.
-            footer: The last line, such as the command and the hardware.
+            path: Path of the HTML file.
+            footer: Last line of the page, such as the command and the hardware.
         """
         environment = Environment(
             loader=PackageLoader("cnn_jax.report", "."),
@@ -122,12 +130,12 @@ class Page:
 
 
 def _wav(samples: np.ndarray, rate: int) -> str:
-    """A sound as a WAV file of 16 bits, in base 64."""
+    """A clip as a 16-bit WAV file, in base64."""
     level = 32767 / max(1.0, float(np.abs(samples).max()))
     file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(rate)
-        sound.writeframes((level * samples).astype("<i2").tobytes())
+    with wave.open(file, "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(rate)
+        wav.writeframes((level * samples).astype("<i2").tobytes())
     return base64.b64encode(file.getvalue()).decode()

@@ -22,7 +22,7 @@ class ModelSpec(NamedTuple):
         features: "spectrogram", "log-mel" or "MFCC".
         network: The kind of network.
         masks: Whether training masks random bands and chunks.
-        order: What is in another order, the same for all recordings.
+        order: Axis in random order, the same for all recordings; empty for none.
     """
 
     features: str

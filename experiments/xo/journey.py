@@ -48,15 +48,15 @@ def _one_of_each_class(net: nn.Chain, test: dict[str, np.ndarray]) -> np.ndarray
 def _stage_outputs(net: nn.Chain):
     """A function from images to the output of every stage."""
 
-    def outputs(x: jax.Array) -> list[jax.Array]:
-        found, previous = [], None
+    def run_stages(x: jax.Array) -> list[jax.Array]:
+        outputs, previous = [], None
         for name in net.names:
             x = net.run(x, after=previous, upto=name)
-            found.append(x)
+            outputs.append(x)
             previous = name
-        return found
+        return outputs
 
-    return outputs
+    return run_stages
 
 
 def _maps(letter: str, image: np.ndarray, stages: dict[str, np.ndarray]):

@@ -148,9 +148,9 @@ def test_images_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("message", "options"),
     [
-        ("`seconds` is 1.0, which a set of pictures has no use", {"data": "digits"}),
+        ("`seconds` is 1.0, which a set of images does not use", {"data": "digits"}),
         ("there is no data set 'wrods'", {"data": "wrods"}),
-        ("`n_mels` is 300, but .* bands would have none", {"bands": 300}),
+        ("`n_mels` is 300, but .* bands contain none", {"bands": 300}),
         ("`seconds` is -1.0, but must be above 0", {"seconds": -1.0}),
         ("`rate` is -8, but must be above 0", {"rate": -8}),
         ("`seeds` is 0, but must be at least 1", {"seeds": 0}),

@@ -20,7 +20,7 @@ def printed(page):
     return page.console.file.getvalue()
 
 
-def test_a_page_plays_sounds(page, tmp_path):
+def test_a_page_plays_audio(page, tmp_path):
     loud = np.float32([0.0, 0.5, -2.0, 1.0])
     page.audio({"one & two": loud, "soft": loud / 10}, rate=8000)
     page.write(tmp_path / "report.html")
@@ -41,7 +41,7 @@ def test_a_page_is_printed_and_written(page, tmp_path):
     page.table(["", ""], [["1", "2"]])
     page.section("Three")
     figure = report.images([np.eye(3), None, np.ones((3, 3, 3))], titles=["a", "", "c"])
-    page.figure(figure, "Pictures")
+    page.figure(figure, "Images")
     page.write(tmp_path / "report.html", footer="the end")
     html = (tmp_path / "report.html").read_text()
     for text in ("One &amp; two", "Text with [brackets] and &lt;tags&gt;.", "a [b]"):
@@ -58,7 +58,7 @@ def test_a_page_is_printed_and_written(page, tmp_path):
     assert image.max() == 255
 
 
-def test_what_comes_before_a_section_has_the_pages_title(page, tmp_path):
+def test_text_before_the_first_section_has_the_title_of_the_page(page, tmp_path):
     page.text("First.")
     page.write(tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
@@ -93,3 +93,15 @@ def test_confusion_shows_counts():
     figure = report.confusion(np.array([[5, 1, 0], [0, 7, 0], [2, 0, 9]]), list("abc"))
     assert texts(figure) == ["5", "1", "7", "2", "9"]
     assert figure.axes[0].get_ylabel() == "true"
+    assert figure.axes[0].get_xlabel() == "predicted"
+
+
+def test_a_long_label_is_wrapped_and_numbers_are_not_cut():
+    page = report.Page("", console=Console(width=30, file=io.StringIO()))
+    page.table(
+        ["", "accuracy"], [["a label that is wider than the rest", "123456789012"]]
+    )
+    lines = printed(page).splitlines()
+    assert "123456789012" in printed(page)
+    assert "…" not in printed(page)
+    assert max(map(len, lines)) <= 30

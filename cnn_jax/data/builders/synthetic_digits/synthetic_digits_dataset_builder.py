@@ -30,7 +30,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     BUILDER_CONFIGS: ClassVar[list[Any]] = [
         tfds.core.BuilderConfig(
             name="voices",
-            description="The test has other voices than the training split, of one engine.",
+            description="The test has other voices than the training split.",
         ),
         tfds.core.BuilderConfig(
             name="other_engine",
