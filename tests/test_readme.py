@@ -61,7 +61,17 @@ def test_the_code_of_the_readme_runs(data_dir, tmp_path, monkeypatch, capsys):
     assert "conv1 Conv" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+SLOW = {"functional", "locality"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.full] * (page.parent.name in SLOW))
+        for page in PAGES
+    ],
+    ids=lambda page: page.parent.name,
+)
 def test_the_code_of_a_page_runs(page, data_dir, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
     monkeypatch.chdir(tmp_path)
@@ -77,7 +87,7 @@ def test_a_block_that_is_wrong_is_seen(text):
 
 
 def test_links_lead_somewhere():
-    for page in (README, *ROOT.glob("*/**/README.md")):
+    for page in (README, *PAGES, ROOT / "experiments" / "README.md"):
         links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
         missing = [link for link in links if not (page.parent / link).exists()]
         assert missing == [], page

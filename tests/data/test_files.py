@@ -186,6 +186,7 @@ def damaged(root, count):
         yield path, whole if how == "name" else None
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_a_thousand_damaged_pictures(tmp_path):
     made = list(damaged(tmp_path, 1000))

@@ -91,6 +91,7 @@ def test_words_are_loaded_with_their_classes(data_dir, takes):
     np.testing.assert_array_equal(again.test["signal"], found.test["signal"])
 
 
+@pytest.mark.full
 def test_the_other_engine_is_tested_on_what_was_learned_alike(data_dir):
     ours = data.load("synthetic_digits", seconds=0.5, data_dir=data_dir)
     other = data.load("synthetic_digits/other_engine", seconds=0.5, data_dir=data_dir)

@@ -53,6 +53,7 @@ def test_spoken_digits(tmp_path, data_dir, capsys, monkeypatch):
     assert "Synthetic speech, not people" in out
 
 
+@pytest.mark.full
 def test_a_folder_of_recordings(tmp_path, capsys):
     root = files.chirps(tmp_path / "chirps", per_class=12)
     config = audio.Config(
@@ -81,6 +82,7 @@ def test_a_folder_of_recordings(tmp_path, capsys):
     np.testing.assert_allclose(from_waveform, logits["clean"][0], atol=1e-4)
 
 
+@pytest.mark.full
 def test_logits_are_differentiable_to_the_waveform(rng):
     config = audio.Config(bands=6)
     front_end = models.front_ends(config, 1000)["log-mel"]

@@ -74,6 +74,7 @@ def test_heads_are_counted_with_the_network():
     assert set(net.heads) == {"aux1", "aux2"}
 
 
+@pytest.mark.full
 def test_small_residual_nets_are_table_6():
     millions = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}
     for depth, want in millions.items():
@@ -101,6 +102,7 @@ def test_an_outline_takes_no_memory():
     assert sum(np.prod(leaf.shape) for leaf in leaves) > 60_192_808
 
 
+@pytest.mark.full
 def test_receptive_fields_of_branches():
     """That of a unit is where the gradient of its output is not zero."""
     rngs = nnx.Rngs(0)
@@ -285,6 +287,7 @@ def test_a_batch_of_mixed_lengths_gives_the_logits_of_each_alone():
     np.testing.assert_allclose(longer, together, atol=1e-5)
 
 
+@pytest.mark.full
 def test_silence_is_a_sound_like_any_other():
     net = models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0))
     bias, logit = net.stages["classifier"].bias, heard(net)
@@ -295,6 +298,7 @@ def test_silence_is_a_sound_like_any_other():
     assert jnp.isfinite(gradient).all()
 
 
+@pytest.mark.full
 def test_a_sound_is_heard_at_any_length_and_loudness():
     net = heard(models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0)))
     wave = jax.random.normal(jax.random.key(0), (2, 3000))
@@ -309,6 +313,7 @@ def test_a_sound_is_heard_at_any_length_and_loudness():
     assert jnp.abs(gradient[1]).max() == 0
 
 
+@pytest.mark.full
 def test_a_dense_network_does_not_know_the_order_of_its_columns():
     net = models.mlp(shape=(2, 3, 1), hidden=(5, 4), classes=2, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (7, 2, 3, 1))

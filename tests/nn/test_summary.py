@@ -24,6 +24,7 @@ def seen(net, shape, unit):
     ]
 
 
+@pytest.mark.full
 def test_receptive_field_is_what_the_gradient_says():
     rngs = nnx.Rngs(0)
     net = nn.Chain(
