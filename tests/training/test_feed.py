@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,8 +60,7 @@ def test_streamed_examples_give_the_very_same_weights(small, batch_size, workers
     how = {"epochs": 3, "batch_size": batch_size}
     want = trained(mlp(rate=0.5), small, training.Config(**how, feed="device"))
     streamed = training.Config(**how, feed="stream", workers=workers)
-    for a, b in zip(trained(mlp(rate=0.5), small, streamed), want, strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(trained(mlp(rate=0.5), small, streamed), list(want))
 
 
 @pytest.mark.full
@@ -73,8 +73,7 @@ def test_a_source_gives_what_arrays_give(small, caplog):
     got = trained(mlp(), sets, training.Config(2, batch_size=5))
     assert "examples (a source) are streamed, feed=auto" in caplog.text
     assert shelf.reads >= 46
-    for a, b in zip(got, want, strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(list(got), list(want))
     found = training.evaluate(mlp(), sets.test, batch_size=4)
     same = training.evaluate(mlp(), small.test)
     np.testing.assert_allclose(found["loss"], same["loss"], rtol=1e-6)
@@ -86,8 +85,7 @@ def test_a_source_may_be_put_on_the_device(small):
     want = trained(mlp(), small, training.Config(2, batch_size=5))
     sets = data.Dataset(Shelf(small.train), small.test, small.classes)
     got = trained(mlp(), sets, training.Config(2, batch_size=5, feed="device"))
-    for a, b in zip(got, want, strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(list(got), list(want))
 
 
 @pytest.mark.full
@@ -98,8 +96,7 @@ def test_many_networks_learn_from_a_stream(small):
     list(training.fit(alike, small, training.Config(2, batch_size=5, feed="stream")))
     for one, other in zip(pair, alike, strict=True):
         a, b = (jax.tree.leaves(nnx.state(net, nnx.Param)) for net in (one, other))
-        for x, y in zip(a, b, strict=True):
-            np.testing.assert_array_equal(x, y)
+        chex.assert_trees_all_equal(list(a), list(b))
 
 
 def test_what_is_large_is_streamed(small, caplog, monkeypatch):
@@ -143,8 +140,8 @@ def test_bytes_stay_bytes_until_a_step(monkeypatch):
     assert trainer.feeds[0].inputs.dtype == jnp.uint8
     floats = {**split, "image": split["image"] / np.float32(127.5) - 1}
     want = trained(linear(), data.Dataset(floats, floats, sets.classes), config)
-    for a, b in zip(trained(linear(), sets, config), want, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    got = trained(linear(), sets, config)
+    chex.assert_trees_all_close(got, list(want), rtol=1e-5, atol=1e-7)
     net = linear()
     logits = training.predict(net, split["image"])
     np.testing.assert_allclose(

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import warnings
 
+import chex
 import jax
 import numpy as np
 import optax
@@ -124,8 +125,7 @@ def test_a_killed_run_ends_at_the_very_same_weights(tmp_path, whole):
         seen.append(kill(cut, marks, epochs, moment, chance))
     with warnings.catch_warnings(action="ignore"):  # Of what is half-written.
         killed.train(cut, dataclasses.replace(killed.CONFIG, epochs=int(epochs)))
-    for a, b in zip(read(cut), read(whole(epochs)), strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(read(cut), read(whole(epochs)))
     assert records(cut) == records(whole(epochs))
     assert len(records(cut)) == 2 * int(epochs)
 
@@ -150,8 +150,7 @@ def test_a_run_that_is_told_to_end_saves_first(tmp_path, whole, number):
     # The marks count dispatches; what was saved is what the last of them came to.
     assert last >= taken
     finish(start(cut, marks, "3"))
-    for a, b in zip(read(cut), read(whole("3")), strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(read(cut), read(whole("3")))
     assert records(cut) == records(whole("3"))
 
 
@@ -254,8 +253,7 @@ def test_patience_outlives_the_process(tmp_path, small):
     net = mlp()
     list(training.fit(net, sets, config(**how), folder=tmp_path, resume=True))
     got = jax.tree.leaves(nnx.state(net, nnx.Not(nnx.RngState)))
-    for a, b in zip(got, whole, strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(list(got), list(whole))
 
 
 def test_a_run_says_how_it_was_trained(tmp_path, small):
@@ -428,8 +426,7 @@ def test_a_damaged_checkpoint_is_never_taken_for_whole(tmp_path, small, times, k
         damage(folder / "checkpoints" / "15", chance, keep)
         step, leaves = restored(folder, small)
         assert step in found
-        for a, b in zip(leaves, found[step][1], strict=True):
-            np.testing.assert_array_equal(a, b)
+        chex.assert_trees_all_equal(list(leaves), list(found[step][1]))
         outcomes.append(step)
         shutil.rmtree(folder)
     assert times < 100 or set(outcomes) == {10, 15}

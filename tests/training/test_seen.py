@@ -4,6 +4,7 @@ import io
 import json
 import re
 
+import chex
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -41,8 +42,7 @@ def test_the_first_stage_that_is_not_finite_is_named(small):
     said = fails(net, small, training.Config(batch_size=5, learning_rate=0.02))
     assert "step 1 (epoch 1, learning rate 0.02) would make the loss" in said
     assert "the first output that is not is that of stage 'odd'" in said
-    for a, b in zip(weights(net), before, strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(weights(net), list(before))
 
 
 def test_a_later_step_is_found_and_the_weights_before_it_stay(small):
@@ -54,8 +54,7 @@ def test_a_later_step_is_found_and_the_weights_before_it_stay(small):
     assert 1 < step < 50
     assert "(epoch " + str(step) in said
     list(training.fit(want, small, training.Config(step - 1, **how)))
-    for a, b in zip(weights(net), weights(want), strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(weights(net), weights(want))
 
 
 def test_no_step_is_taken_behind_the_bad_one(small):
@@ -74,8 +73,7 @@ def test_no_step_is_taken_behind_the_bad_one(small):
     records = training.fit(want, small, config)
     assert [next(records).step for _ in range(2)] == [1, 2]
     records.close()
-    for a, b in zip(weights(net), weights(want), strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(weights(net), weights(want))
 
 
 def test_data_are_looked_at_first(small):

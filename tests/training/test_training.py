@@ -1,5 +1,6 @@
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -146,8 +147,7 @@ def test_many_networks_may_be_stacked(rng, monkeypatch, tmp_path, own):
     run(2, folder=tmp_path)
     got, again = run(3, folder=tmp_path, resume=True)
     for one, other in zip(got, want, strict=True):
-        for a, b in zip(weights(one), weights(other), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+        chex.assert_trees_all_close(weights(one), weights(other), rtol=1e-4, atol=1e-6)
     assert len(again) == 1
     np.testing.assert_allclose(again[0].loss, records[2].loss, rtol=1e-4)
     nets = [mlp(seed) for seed in range(3)]
@@ -202,11 +202,9 @@ def test_weights_are_live_at_every_record_and_after_closing(small):
         kept.append(weights(net))
         if record.epoch == 3:
             records.close()
-    for a, b in zip(kept[-2], weights(net), strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(list(kept[-2]), weights(net))
     # What was taken at an earlier record is still there: no step took it over.
-    for a, b in zip(kept[0], kept[1], strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(list(kept[0]), list(kept[1]))
     assert (kept[0][0] != kept[2][0]).any()
 
 
@@ -333,8 +331,7 @@ def test_a_checkpoint_comes_back(tmp_path):
     checkpoint.save(tmp_path / "here", net)
     checkpoint.restore(tmp_path / "here", other)
     assert other.names == ("zz", "relu", "drop", "aa")
-    for a, b in zip(weights(net), weights(other), strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(weights(net), weights(other))
 
 
 def test_a_checkpoint_of_another_architecture_is_refused_both_ways(tmp_path):
