@@ -29,13 +29,15 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line; by default that of the process.
     """
-    command: Any = tyro.cli(COMMANDS, prog="cnn-jax", args=args, description=__doc__)
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = lambda message, *_, **__: print(
             f"warning: {message}", file=sys.stderr
         )
         try:
+            command: Any = tyro.cli(
+                COMMANDS, prog="cnn-jax", args=args, description=__doc__
+            )
             sys.exit(command())
         except BrokenPipeError:  # The reader has stopped, as `head` does.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from sklearn.metrics import confusion_matrix
 
 from cnn_jax import report
 from cnn_jax.data import Dataset, as_float, input_name
@@ -142,6 +141,8 @@ def show_errors(
     Returns:
         The confusion matrix: counts of true classes (rows) by predicted ones (columns).
     """
+    from sklearn.metrics import confusion_matrix
+
     predicted = logits.argmax(axis=-1)
     counts = confusion_matrix(labels, predicted, labels=range(len(classes)))
     caption = "True classes (rows) and predicted classes (columns)."
