@@ -241,13 +241,13 @@ def test_locality_prints_a_verdict_and_writes_a_page(tmp_path, capsys, digits):
     assert "t test" in out
     assert "boosted trees" in out
     page = (tmp_path / "locality" / "t" / "report.html").read_text()
-    assert "ahead of itself in others by" in page
+    assert "exceeds that in other orders by" in page
     out, _, code = typed(capsys, "locality", digits, "--size", 8, *how, "--name", "d")
     assert code == 0
-    assert any(headline in out for headline in locality.HEADLINES.values())
+    assert any(headline in out for headline in locality.report.HEADLINES.values())
     assert "similar columns" not in out
     _, said, code = typed(capsys, "locality", table, "--label", "cost", *how)
-    assert "`label` is 'cost', which is not there" in said
+    assert "`label` is 'cost', which is missing" in said
     assert code == 1
 
 
@@ -258,7 +258,7 @@ def test_sounds_are_learned_tested_and_asked(tmp_path, capsys):
     words += ["--runs", tmp_path]
     out, _, code = typed(capsys, "train", *words)
     assert code == 0
-    assert "for sounds: a log-mel spectrogram" in out
+    assert "for audio: a log-mel spectrogram" in out
     run = tmp_path / "train" / "s"
     owners = [
         {n.split("_")[0][-1] for n in s} for s in trained.read_splits(run).values()
@@ -268,7 +268,7 @@ def test_sounds_are_learned_tested_and_asked(tmp_path, capsys):
     assert float(re.search(r"all +30 +([\d.]+)", out)[1]) > 80
     asked = [root / "rises", tmp_path / "a.png"]
     out, said, code = typed(capsys, "predict", run, *asked)
-    assert "it is a picture, where a sound is expected" in said
+    assert "it is an image, but audio is expected" in said
     assert code == 1
     assert len(out.splitlines()) == 40
 
@@ -279,7 +279,7 @@ def test_photographs_are_learned_tested_and_asked(tmp_path, capsys):
     words = [root, "--epochs", 6, "--runs", tmp_path, "--name", "p"]
     out, _, code = typed(capsys, "train", *words)
     assert code == 0
-    assert "resnet20, for pictures of 32 pixels" in out
+    assert "resnet20, for images of 32 pixels" in out
     out = typed(capsys, "evaluate", tmp_path / "train" / "p")[0]
     assert float(re.search(r"all +24 +([\d.]+)", out)[1]) > 80
     found = trained.load(tmp_path / "train" / "p").predict(
@@ -311,7 +311,7 @@ def test_what_was_cut_off_can_be_tested_and_resumed(tmp_path, capsys, digits, ho
     epochs = re.findall(r"^epoch (\d+),", out, re.MULTILINE)
     assert int(epochs[0]) in (4, 5)
     assert epochs[-1] == "12"
-    assert "On examples that it never saw" in out
+    assert "On the test split" in out
 
 
 @pytest.mark.parametrize(

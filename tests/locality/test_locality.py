@@ -35,7 +35,7 @@ def test_order_is_found_where_it_is(rng):
     assert found.effect.mean > 0.03
     assert found.true > found.permuted.max()
     assert found.permuted.shape == (99,)
-    assert str(found).startswith("Order carries what a CNN can use.\nA CNN in the")
+    assert str(found).startswith("Order carries what a CNN can use.\nThe accuracy")
 
 
 @pytest.mark.full

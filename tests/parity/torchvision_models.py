@@ -54,13 +54,13 @@ ALEXNET = tuple(
         "features.10": "conv5",
         "classifier.1": "fc6",
         "classifier.4": "fc7",
-        "classifier.6": "fc8",
+        "classifier.6": "classifier",
     }.items()
 )
 VGG = (
     (r"^classifier\.0", "fc6"),
     (r"^classifier\.3", "fc7"),
-    (r"^classifier\.6", "fc8"),
+    (r"^classifier\.6", "classifier"),
 )
 GOOGLENET = (
     (r"^fc", "classifier"),
