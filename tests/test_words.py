@@ -73,7 +73,9 @@ def texts():
             for path in sorted((ROOT / folder).rglob("*"))
             if path.suffix in (".py", ".md", ".j2") and path != Path(__file__)
         ]
-    return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in found}
+    read = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in found}
+    # The list of changes names what was renamed.
+    return read | {"README.md": read["README.md"].split("## CHANGELOG")[0]}
 
 
 def lines_with(term, text):
