@@ -46,5 +46,5 @@ def _counts(number: int | None, codes: Collection[int] | None) -> bool:
 def first_line(error: BaseException) -> str:
     """The text of the system's error, or the first line of the error."""
     text = str(error).strip() or repr(error)
-    system = re.search(r": ([^:]+) \[os_error_code", text)
+    system = re.search(r": ([^:]+) \[(?:os_error_code|tensorstore_spec)", text)
     return system[1] if system else text.splitlines()[0][:200]
