@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-import cnn_jax.functional as F
 from cnn_jax.data.builders import VERSIONS
 from cnn_jax.data.cache import read_cache, write_cache
 from cnn_jax.data.dataset import Dataset, Origin, input_name
@@ -28,6 +26,7 @@ from cnn_jax.data.own import load_own
 from cnn_jax.data.quiet import quiet
 from cnn_jax.data.readers import ImageReader
 from cnn_jax.data.splits import check_seed
+from cnn_jax.data.streamed import fit_image
 from cnn_jax.data.table import SUFFIXES, load_table
 from cnn_jax.data.tfds import full_name, load_tfds, prepared_names
 
@@ -150,7 +149,8 @@ def _sized(data: Dataset, size: int | None) -> Dataset:
     if size is not None and [size, size] != now:
         reader = ImageReader((size, size), channels)
         splits: Any = {
-            name: {"image": _resized(split["image"], reader), "label": split["label"]}
+            name: split
+            | {"image": np.stack([fit_image(x, reader) for x in split["image"]])}
             for name, split in data.splits().items()
         }
         data = dataclasses.replace(data, **splits)
@@ -159,13 +159,6 @@ def _sized(data: Dataset, size: int | None) -> Dataset:
         return data
     reader = ImageReader((now[0], now[1]), channels)
     return dataclasses.replace(data, origin=Origin(reader, {}))
-
-
-def _resized(images: np.ndarray, reader: ImageReader) -> np.ndarray:
-    if images.dtype == np.uint8:
-        return np.stack([reader.fit(image) for image in images])
-    resized = F.resize(jnp.asarray(images), reader.size, method="cubic", antialias=True)
-    return np.asarray(resized)
 
 
 def _root(data_dir: str | Path | None) -> Path:

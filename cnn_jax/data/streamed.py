@@ -2,10 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
+import cnn_jax.functional as F
 from cnn_jax.data.readers import AudioReader, ImageReader
 
 
@@ -19,6 +22,8 @@ class Examples:
         reader: Brings an input to one size; None where all have one.
         rate: Samples per second of audio.
         rows: The rows that belong to the split; all by default.
+        undecoded: The same source without decoded images, from which labels are read;
+            by default the source itself.
     """
 
     source: Sequence[Any]
@@ -26,6 +31,7 @@ class Examples:
     reader: ImageReader | AudioReader | None
     rate: int
     rows: np.ndarray | None = None
+    undecoded: Sequence[Any] | None = None
 
     @property
     def name(self) -> str:
@@ -45,12 +51,30 @@ class Examples:
         if isinstance(self.reader, AudioReader):
             whole = np.issubdtype(x.dtype, np.integer)
             return self.reader.fit(x / 32768 if whole else x, self.rate)
-        return x if self.reader is None else self.reader.fit(x)
+        return x if self.reader is None else fit_image(x, self.reader)
 
+    @cached_property
     def labels(self) -> np.ndarray:
-        """The labels of all examples."""
-        return np.array([example["label"] for example in self.source], np.int32)
+        """The label of each example."""
+        source = self.source if self.undecoded is None else self.undecoded
+        rows = range(len(self.source)) if self.rows is None else self.rows
+        return np.array([source[int(row)]["label"] for row in rows], np.int32)
 
     def take(self, rows: np.ndarray) -> "Examples":
         """Some rows of the source."""
         return dataclasses.replace(self, rows=rows)
+
+
+def fit_image(image: np.ndarray, reader: ImageReader) -> np.ndarray:
+    """An image of the reader's size; its dtype stays.
+
+    Args:
+        image: Bytes or floats (height, width, channels).
+        reader: The reader with the size.
+    """
+    if image.shape == reader.shape:
+        return image
+    if image.dtype == np.uint8:
+        return reader.fit(image)
+    x = jnp.asarray(image)
+    return np.asarray(F.resize(x, reader.size, method="cubic", antialias=True))

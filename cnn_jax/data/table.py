@@ -17,6 +17,7 @@ from cnn_jax.data.splits import split_rows
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 MAX_CLASSES = 100
+CONSTANT = 1e-12  # Largest deviation of a constant column, over max(1, |mean|).
 SUFFIXES = (".csv", ".tsv")
 
 
@@ -325,6 +326,8 @@ def _standardised(
     empty = np.isnan(numbers).all(axis=0)
     scaler = StandardScaler().fit(np.where(empty, 0.0, numbers))
     means, deviations = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
+    constant = deviations <= CONSTANT * np.maximum(1, np.abs(means))
+    deviations = np.where(constant, 1.0, deviations)
     return Table(columns, tuple(means.tolist()), tuple(deviations.tolist()), sides)
 
 

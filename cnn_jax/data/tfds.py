@@ -1,6 +1,7 @@
 """Data sets of TensorFlow Datasets."""
 
 import contextlib
+import dataclasses
 import difflib
 import io
 import math
@@ -69,7 +70,7 @@ def load_tfds(name: str, root: Path, form: dict[str, Any], seed: int) -> Dataset
             prepare(builder)
     with _explained(name, root, *UNSUPPORTED):
         sources = builder.as_data_source()
-    return dataset_of(builder, sources, form, seed)
+    return dataset_of(builder, sources, form, seed, stream=True)
 
 
 def _builder(name: str, root: Path) -> Any:
@@ -173,9 +174,22 @@ def _hash_of_key(split: str, example: tuple[Any, Any]) -> int:
 
 
 def dataset_of(
-    builder: Any, sources: dict[str, Any], form: dict[str, Any], seed: int
+    builder: Any,
+    sources: dict[str, Any],
+    form: dict[str, Any],
+    seed: int,
+    *,
+    stream: bool = False,
 ) -> Dataset:
-    """A data set of labelled images or audio, in the splits of TFDS or in new ones."""
+    """A data set of labelled images or audio, in the splits of TFDS or in new ones.
+
+    Args:
+        builder: Of TFDS.
+        sources: Its examples, by split.
+        form: The size, rate and length that inputs are brought to.
+        seed: Of new splits.
+        stream: Whether inputs of more than `IN_MEMORY` bytes are read when needed.
+    """
     features = builder.info.features
     kinds = {"image", "audio"} & set(features)
     label = dict(features).get("label")
@@ -192,9 +206,8 @@ def dataset_of(
     examples = {
         n: Examples(source, kind, reader, rate) for n, source in sources.items()
     }
-    if sum(map(_bytes, examples.values())) > IN_MEMORY:
-        origin = None if reader is None else Origin(reader, {})
-        return Dataset(**_streamed(examples, seed), classes=classes, origin=origin)
+    if stream and sum(map(_bytes, examples.values())) > IN_MEMORY:
+        return _streamed_dataset(builder, examples, form["size"], classes, seed)
     parts, lengths = {}, []
     for name, source in examples.items():
         parts[name], its = _arrays(source)
@@ -212,13 +225,39 @@ def _bytes(examples: Examples) -> int:
     return len(examples) * examples[0][examples.name].nbytes if len(examples) else 0
 
 
+def _streamed_dataset(
+    builder: Any,
+    examples: dict[str, Examples],
+    size: int | None,
+    classes: tuple[str, ...],
+    seed: int,
+) -> Dataset:
+    """A data set that is decoded when needed; its labels are read without images."""
+    import tensorflow_datasets as tfds
+
+    first = next(iter(examples.values()))
+    reader, undecoded = first.reader, dict.fromkeys(examples)
+    if first.kind == "image":
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        undecoded = builder.as_data_source(decoders=decoders)
+        height, width, channels = first[0]["image"].shape
+        if reader is None and (size or channels in (1, 3)):
+            reader = ImageReader((size or height, size or width), channels)
+    examples = {
+        n: dataclasses.replace(x, reader=reader, undecoded=undecoded[n])
+        for n, x in examples.items()
+    }
+    origin = None if reader is None else Origin(reader, {})
+    return Dataset(**_streamed(examples, seed), classes=classes, origin=origin)
+
+
 def _streamed(examples: dict[str, Examples], seed: int) -> dict[str, Examples]:
     """Splits that read their examples when they are needed."""
     known = _known(examples)
     if len(known) > 1:
         return known
     whole = known.get("train") or next(iter(examples.values()))
-    rows = split_rows(whole.labels(), seed=seed)
+    rows = split_rows(whole.labels, seed=seed)
     return {name: whole.take(own) for name, own in rows.items()}
 
 

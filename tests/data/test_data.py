@@ -218,6 +218,50 @@ def test_a_prepared_tfds_set_is_read(rng, tmp_path):
     np.testing.assert_array_equal(mnist.train["image"], want)
 
 
+@pytest.mark.parametrize("splits", [{"train": 40}, {"train": 20, "test": 9}])
+@pytest.mark.parametrize("size", [None, 20])
+def test_a_streamed_set_has_the_size_labels_and_reader_of_a_stacked_one(
+    rng, tmp_path, monkeypatch, splits, size
+):
+    counts = {name: rng.integers(0, 17, (n, 28, 28)) for name, n in splits.items()}
+    prepare(tmp_path, counts, classes=2)
+    stacked = data.load("mnist", size=size, data_dir=tmp_path)
+    for cache in (tmp_path / "cnn_jax").iterdir():
+        cache.unlink()
+    monkeypatch.setattr(tfds_sets, "IN_MEMORY", 1000)
+    decoded = count_decoded(monkeypatch)
+    streamed = data.load("mnist", size=size, data_dir=tmp_path)
+    assert len(decoded) < 10
+    assert streamed.origin == stacked.origin
+    for name, split in stacked.splits().items():
+        source = streamed.splits()[name]
+        rows = [source[i] for i in range(len(source))]
+        got = {field: np.stack([row[field] for row in rows]) for field in split}
+        chex.assert_trees_all_equal(got, dict(split))
+        np.testing.assert_array_equal(source.labels, split["label"])
+
+
+def count_decoded(monkeypatch):
+    """A list that gets an entry for each image that TFDS decodes."""
+    import tensorflow_datasets as tfds
+
+    image, decoded = tfds.features.Image, []
+    decode = image.decode_example_np
+
+    def counting(self, example):
+        decoded.append(example)
+        return decode(self, example)
+
+    monkeypatch.setattr(image, "decode_example_np", counting)
+    return decoded
+
+
+def test_a_set_of_the_package_is_never_streamed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_sets, "IN_MEMORY", 1000)
+    digits = data.load("digits", size=16, data_dir=tmp_path)
+    assert digits.train["image"].shape[1:] == (16, 16, 1)
+
+
 def test_a_warm_cache_knows_the_seed_of_the_splits(rng, tmp_path):
     prepare(tmp_path, {"train": rng.integers(0, 17, (40, 28, 28))}, classes=2)
     cold = {seed: data.load("mnist", seed=seed, data_dir=tmp_path) for seed in (0, 1)}

@@ -515,6 +515,12 @@ def test_missing_and_constant_columns_are_said(tmp_path):
     assert (found.train["table"][:, 1:] == 0).all()
 
 
+def test_a_column_that_differs_by_1e_13_is_constant(tmp_path):
+    values = (f"{1 + i % 3 * 1e-13!r},{i},{i % 2}" for i in range(20))
+    found = data.load(write(tmp_path / "a.csv", "a,b,y", *values), label="y")
+    assert found.origin.reader.deviations[0] == 1
+
+
 @pytest.mark.parametrize(
     ("lines", "how", "message"),
     [
