@@ -31,12 +31,18 @@ def raise_if_system(
     while seen is not None:
         if isinstance(seen, MemoryError):
             raise seen
-        if isinstance(seen, OSError) and _counts(seen.errno, codes):
+        if isinstance(seen, OSError) and _counts(_code(seen), codes):
             raise seen
         code = re.search(r"os_error_code='?(\d+)", str(seen))
         if code is not None and _counts(int(code[1]), codes):
             raise OSError(int(code[1]), first_line(seen)) from error
         seen = seen.__cause__ or seen.__context__
+
+
+def _code(error: OSError) -> int | None:
+    """The number of an error; of a missing file also where the raiser gave none."""
+    missing = isinstance(error, FileNotFoundError)
+    return errno.ENOENT if missing else error.errno
 
 
 def _counts(number: int | None, codes: Collection[int] | None) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.errors import raise_if_system
 from cnn_jax.data.tfds import check_form, dataset_of, generated, prepare
 
 
@@ -42,10 +43,7 @@ def load_own(name: str, root: Path, form: dict[str, Any], seed: int) -> Dataset:
     try:
         return _prepared(module.Builder, root, config, form, seed)
     except Exception as error:  # array_record and TFDS have no type for damage.
-        if isinstance(error, MemoryError) or (
-            isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
-        ):
-            raise
+        raise_if_system(error)
         warnings.warn(
             f"{root / base / config} is damaged ({error}) and is prepared elsewhere "
             "for this run; remove it to have it prepared again.",

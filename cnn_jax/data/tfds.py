@@ -9,7 +9,7 @@ import re
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -217,7 +217,8 @@ def dataset_of(
         seconds = [length / rate for length in lengths]
         note = note_on_lengths(seconds, reader.samples / reader.rate)
         origin = Origin(reader, {}, notes=(note,))
-    return Dataset(**_parts(parts, seed), classes=classes, origin=origin)
+    splits = _splits(parts, lambda part: part["label"], _take, seed)
+    return Dataset(**splits, classes=classes, origin=origin)
 
 
 def _bytes(examples: Examples) -> int:
@@ -248,17 +249,8 @@ def _streamed_dataset(
         for n, x in examples.items()
     }
     origin = None if reader is None else Origin(reader, {})
-    return Dataset(**_streamed(examples, seed), classes=classes, origin=origin)
-
-
-def _streamed(examples: dict[str, Examples], seed: int) -> dict[str, Examples]:
-    """Splits that read their examples when they are needed."""
-    known = _known(examples)
-    if len(known) > 1:
-        return known
-    whole = known.get("train") or next(iter(examples.values()))
-    rows = split_rows(whole.labels, seed=seed)
-    return {name: whole.take(own) for name, own in rows.items()}
+    splits = _splits(examples, lambda part: part.labels, Examples.take, seed)
+    return Dataset(**splits, classes=classes, origin=origin)
 
 
 def check_form(features: Any, form: dict[str, Any]) -> None:
@@ -309,11 +301,20 @@ def _known(parts: dict[str, Any]) -> dict[str, Any]:
     return known if "train" in known else {}
 
 
-def _parts(parts: dict[str, Split], seed: int) -> dict[str, Split]:
+def _splits(
+    parts: dict[str, Any],
+    labels: Callable[[Any], np.ndarray],
+    take: Callable[[Any, np.ndarray], Any],
+    seed: int,
+) -> dict[str, Any]:
     """The known splits, or new ones of the only one."""
     known = _known(parts)
     if len(known) > 1:
         return known
     whole = known.get("train") or next(iter(parts.values()))
-    rows = split_rows(whole["label"], seed=seed)
-    return {n: {k: a[own] for k, a in whole.items()} for n, own in rows.items()}
+    rows = split_rows(labels(whole), seed=seed)
+    return {name: take(whole, own) for name, own in rows.items()}
+
+
+def _take(split: Split, rows: np.ndarray) -> Split:
+    return {name: array[rows] for name, array in split.items()}

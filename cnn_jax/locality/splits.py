@@ -81,10 +81,10 @@ def _standardized(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.n
     columns = [part[..., 0] for part in (train, test)]
     columns[0] = np.where(np.isnan(columns[0]).all(axis=0), 0, columns[0])
     scaler = StandardScaler().fit(columns[0])
-    near = (
-        np.asarray(scaler.var_) < 1e-24
-    )  # Constant in `train`, whatever it is in `test`.
-    scaled = (np.where(near, 0, np.nan_to_num(scaler.transform(c))) for c in columns)
+    constant = np.asarray(scaler.var_) < 1e-24  # In `train`.
+    scaled = (
+        np.where(constant, 0, np.nan_to_num(scaler.transform(c))) for c in columns
+    )
     first, second = (x.clip(-10, 10).astype(np.float32)[..., None] for x in scaled)
     return first, second
 

@@ -260,10 +260,12 @@ def _check_size(name: str, size: int, options: dict[str, Any]) -> None:
             return str(error)
         return ""
 
-    said = trouble(size)
-    if said:
+    reason = trouble(size)
+    if reason:
         low, high = size, LARGEST
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if trouble(middle) else (low, middle)
-        raise ValueError(f"`size` is {size}, but {name} needs at least {high}: {said}")
+        raise ValueError(
+            f"`size` is {size}, but {name} needs at least {high}: {reason}"
+        )

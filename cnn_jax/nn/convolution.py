@@ -19,7 +19,7 @@ import cnn_jax.functional as F
 from cnn_jax.functional.checks import PerAxis, as_precision, sizes, whole
 from cnn_jax.functional.padding import Padding, PaddingMode
 from cnn_jax.nn import receptive_field
-from cnn_jax.nn.parameters import cast, floating_dtype, parameter
+from cnn_jax.nn.parameters import cast, computation_dtype, parameter
 from cnn_jax.nn.receptive_field import ReceptiveField
 from cnn_jax.nn.records import frozen
 
@@ -92,7 +92,7 @@ class Conv(nnx.Module):
         self.dilation = frozen(dilation)
         self.groups = groups
         self.padding_mode: PaddingMode = padding_mode
-        self.dtype = None if dtype is None else floating_dtype(dtype, "dtype")
+        self.dtype = computation_dtype(dtype)
         self.precision = as_precision(precision)
         self.method = method
         draw = partial(parameter, dtype=param_dtype, rngs=rngs)
@@ -190,7 +190,7 @@ class ConvTranspose(nnx.Module):
         self.output_padding = frozen(output_padding)
         self.dilation = frozen(dilation)
         self.groups = groups
-        self.dtype = None if dtype is None else floating_dtype(dtype, "dtype")
+        self.dtype = computation_dtype(dtype)
         self.precision = as_precision(precision)
         self.method = method
         draw = partial(parameter, dtype=param_dtype, rngs=rngs)
@@ -287,7 +287,7 @@ class SeparableConv(nnx.Module):
         self.padding = frozen(padding)
         self.dilation = frozen(dilation)
         self.padding_mode: PaddingMode = padding_mode
-        self.dtype = None if dtype is None else floating_dtype(dtype, "dtype")
+        self.dtype = computation_dtype(dtype)
         self.precision = as_precision(precision)
         self.method = method
         draw = partial(parameter, dtype=param_dtype, rngs=rngs)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 import cnn_jax.functional as F
 from cnn_jax.functional.checks import as_precision, whole
-from cnn_jax.nn.parameters import cast, floating_dtype, parameter
+from cnn_jax.nn.parameters import cast, computation_dtype, parameter
 
 
 class Dense(nnx.Module):
@@ -70,7 +70,7 @@ class Dense(nnx.Module):
         shape = in_features if isinstance(in_features, Sequence) else (in_features,)
         self.in_shape = tuple(whole(n, "in_features", minimum=1) for n in shape)
         out_features = whole(out_features, "out_features", minimum=1)
-        self.dtype = None if dtype is None else floating_dtype(dtype, "dtype")
+        self.dtype = computation_dtype(dtype)
         self.precision = as_precision(precision)
         draw = partial(parameter, dtype=param_dtype, rngs=rngs)
         self.kernel = draw(kernel_init, (math.prod(self.in_shape), out_features))

@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 import cnn_jax.functional as F
 from cnn_jax.functional.checks import as_precision, whole
-from cnn_jax.nn.parameters import cast, floating_dtype, parameter
+from cnn_jax.nn.parameters import cast, computation_dtype, parameter
 
 
 class GraphConv(nnx.Module):
@@ -69,7 +69,7 @@ class GraphConv(nnx.Module):
         in_features = whole(in_features, "in_features", minimum=1)
         out_features = whole(out_features, "out_features", minimum=1)
         self.activation = activation
-        self.dtype = None if dtype is None else floating_dtype(dtype, "dtype")
+        self.dtype = computation_dtype(dtype)
         self.precision = as_precision(precision)
         draw = partial(parameter, dtype=param_dtype, rngs=rngs)
         self.kernel = draw(kernel_init, (in_features, out_features))

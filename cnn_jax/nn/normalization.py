@@ -180,8 +180,8 @@ class GroupNorm(nnx.Module):
     def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
         """`x` normalized."""
         affine = _value(self.scale), _value(self.bias)
-        how = {"spatial": self.spatial, "epsilon": self.epsilon}
-        return F.group_norm(x, *affine, groups=self.groups, **how)
+        options = {"spatial": self.spatial, "epsilon": self.epsilon}
+        return F.group_norm(x, *affine, groups=self.groups, **options)
 
 
 class InstanceNorm(GroupNorm):
@@ -227,8 +227,8 @@ class InstanceNorm(GroupNorm):
     def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
         """`x` normalized."""
         affine = _value(self.scale), _value(self.bias)
-        how = {"spatial": self.spatial, "epsilon": self.epsilon}
-        return F.instance_norm(x, *affine, **how)
+        options = {"spatial": self.spatial, "epsilon": self.epsilon}
+        return F.instance_norm(x, *affine, **options)
 
 
 class Dropout(nnx.Module):

@@ -25,6 +25,11 @@ def parameter(
     return nnx.Param(drawn)
 
 
+def computation_dtype(dtype: DTypeLike | None) -> np.dtype | None:
+    """The dtype that a layer computes in; None casts nothing."""
+    return None if dtype is None else floating_dtype(dtype, "dtype")
+
+
 def floating_dtype(dtype: DTypeLike, name: str) -> np.dtype:
     """The NumPy dtype, one object however it was written.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnn_jax.tasks.classification import Classification
-from cnn_jax.tasks.losses import LossName
+from cnn_jax.tasks.losses import LossName, named_loss
 from cnn_jax.tasks.regression import Regression
 from cnn_jax.tasks.task import Task
 
@@ -39,11 +39,7 @@ def default_task(
     name = loss or _suggested(labels)
     if name == "cross_entropy" or name == "sigmoid":
         return Classification(name == "sigmoid", label_smoothing, class_weights)
-    if label_smoothing or class_weights is not None:
-        raise ValueError(
-            f"`loss` is {name!r}, which has no classes, so `label_smoothing` must be 0 "
-            "and `class_weights` None."
-        )
+    named_loss(name, label_smoothing, class_weights)  # Refuses what needs classes.
     return Regression(name)
 
 

@@ -35,7 +35,6 @@ class Folder:
             _writable(path / "checkpoints"), keep=trainer.config.keep
         )
         self._saved, self._when = -1, time.monotonic()
-        self._shapes = trainer.shapes()  # Traced once, not at every save.
         self._functions = trainer.functions()
         steps = self._manager.steps()
         if steps and not resume:
@@ -47,7 +46,7 @@ class Folder:
 
     def _newest(self) -> RunState | None:
         """The newest undamaged checkpoint, which must be of the same run."""
-        found = self._manager.newest(self._shapes, self._check)
+        found = self._manager.newest(self.trainer.shapes(), self._check)
         if found is not None:
             _check_step(found.notes["functions"], self._functions)
         return found

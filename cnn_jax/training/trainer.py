@@ -304,5 +304,5 @@ def _optimizer(
         warmup=config.warmup,
         drops=config.drops,
     )
-    how = {"weight_decay": config.weight_decay, "clip": config.clip}
-    return rate, named_optimizer(config.optimizer, rate, **how)
+    options = {"weight_decay": config.weight_decay, "clip": config.clip}
+    return rate, named_optimizer(config.optimizer, rate, **options)

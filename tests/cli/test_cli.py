@@ -14,7 +14,6 @@ import pytest
 
 from cnn_jax import cli, locality, models, trained, training
 from cnn_jax.data.builders import VERSIONS
-from cnn_jax.data.readers import ImageReader
 from tests import files
 
 
@@ -23,14 +22,14 @@ def wide(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
 
 
-def typed(capsys, *words):
+def run_cli(capsys, *words):
     """What a command printed, what it complained of, and its status."""
     with pytest.raises(SystemExit) as ended:
         cli.main(list(map(str, words)))
     out = capsys.readouterr()
     code = ended.value.code
-    said = out.err if isinstance(code, int) else f"{out.err}{code}"
-    return out.out, said, code if isinstance(code, int) else 1
+    text = out.err if isinstance(code, int) else f"{out.err}{code}"
+    return out.out, text, code if isinstance(code, int) else 1
 
 
 @pytest.fixture(scope="module")
@@ -66,32 +65,32 @@ def test_a_run_holds_all_that_was_found_and_chosen(run, digits):
     assert sum(map(len, splits.values())) == 299
     assert json.loads((run / "broken.json").read_text()).keys() == {"4/0007.png"}
     page = (run / "report.html").read_text()
-    for said in "lenet5_relu", "small grey", "4/0007.png", "affine", "validation":
-        assert said in page
+    for text in "lenet5_relu", "small grey", "4/0007.png", "affine", "validation":
+        assert text in page
 
 
 def test_evaluate_uses_the_test_split(run, capsys, digits):
-    out, _, code = typed(capsys, "evaluate", run)
+    out, _, code = run_cli(capsys, "evaluate", run)
     assert code == 0
     counts = [int(line.split()[1]) for line in out.splitlines() if line[1:2].isdigit()]
     kept = trained.read_splits(run)["test"]
     assert counts == list(np.bincount([int(name[0]) for name in kept]))
     share = re.search(rf"all +{len(kept)} +([\d.]+)", out)[1]
     assert float(share) > 60
-    other, said, code = typed(capsys, "evaluate", run, digits)
+    other, text, code = run_cli(capsys, "evaluate", run, digits)
     assert code == 0
-    assert "1 of 300 files" in said
+    assert "1 of 300 files" in text
     assert re.search("all +299", other)
 
 
 def test_predict_tells_files_and_goes_on_past_broken_ones(run, capsys, digits):
     (digits / "3" / ".DS_Store").write_bytes(b"x")
     asked = [digits / "3", digits / "4" / "0007.png", digits / "none.png"]
-    out, said, code = typed(capsys, "predict", run, *asked, "--format", "csv")
+    out, text, code = run_cli(capsys, "predict", run, *asked, "--format", "csv")
     assert code == 1
-    assert "4/0007.png: no image that can be read" in said
-    assert "none.png: No such file or directory" in said
-    assert "2 of 32 files could not be read" in said
+    assert "4/0007.png: no image that can be read" in text
+    assert "none.png: No such file or directory" in text
+    assert "2 of 32 files could not be read" in text
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [row["file"] for row in rows] == sorted(
         map(str, (digits / "3").glob("*.png"))
@@ -125,53 +124,22 @@ def test_a_folder_without_validation_is_found_again_as_it_was(digits, tmp_path):
 
 def test_formats_say_the_same(run, capsys, digits):
     some = [digits / "8" / f"{i:04}.png" for i in range(5)]
-    table, said, code = typed(capsys, "predict", run, *some)
-    assert (said, code) == ("", 0)
-    told = [line.split() for line in table.splitlines()]
-    found = json.loads(typed(capsys, "predict", run, *some, "--format", "json")[0])
-    assert [row["file"] for row in found] == [line[0] for line in told]
-    assert [row["class"] for row in found] == [line[1] for line in told]
-    for row, line in zip(found, told, strict=True):
+    table, text, code = run_cli(capsys, "predict", run, *some)
+    assert (text, code) == ("", 0)
+    counted = [line.split() for line in table.splitlines()]
+    found = json.loads(run_cli(capsys, "predict", run, *some, "--format", "json")[0])
+    assert [row["file"] for row in found] == [line[0] for line in counted]
+    assert [row["class"] for row in found] == [line[1] for line in counted]
+    for row, line in zip(found, counted, strict=True):
         assert f"{max(row['probabilities'].values()):.3f}" == line[2]
 
 
-def test_one_compilation_serves_any_number_of_files(run, digits, monkeypatch):
-    asked = []
-
-    def logits(net, inputs, *, batch_size):
-        asked.append((inputs.shape, batch_size))
-        return np.zeros((len(inputs), 10), np.float32)
-
-    monkeypatch.setattr(training, "predict", logits)
-    every = sorted(digits.rglob("*.png"))
-    found = list(trained.load(run).predict(every))
-    assert [name for name, _ in found] == list(map(str, every))
-    assert set(asked) == {((64, 32, 32, 1), 64)}
-    assert len(asked) == 5
-
-
-def test_only_some_files_are_held_at_a_time(run, monkeypatch):
-    """What was read stays within a window of what was told."""
-    read, most = [], 0
-
-    def blank(reader, path):
-        read.append(path)
-        return np.zeros(reader.shape, np.uint8)
-
-    monkeypatch.setattr(ImageReader, "read", blank)
-    names = [f"{i}.png" for i in range(1000)]
-    for told, _ in enumerate(trained.load(run).predict(names), 1):
-        most = max(most, len(read) - told)
-    assert len(read) == 1000
-    assert most <= 64 + 64 + 1
-
-
 def test_summary_models_and_datasets(run, capsys):
-    out, _, code = typed(capsys, "summary", run)
+    out, _, code = run_cli(capsys, "summary", run)
     assert code == 0
     assert "c5 Conv" in out
     assert "61,706" in out
-    out = typed(capsys, "datasets")[0]
+    out = run_cli(capsys, "datasets")[0]
     for name in VERSIONS:
         assert re.search(rf"^{name} +\S", out, re.MULTILINE)
     assert ".flac" in out
@@ -180,7 +148,7 @@ def test_summary_models_and_datasets(run, capsys):
 def test_models_are_listed_with_their_weights(capsys, monkeypatch):
     some = {name: models.MODELS[name] for name in ("lenet5", "mlp")}
     monkeypatch.setattr(models, "MODELS", some)
-    out, _, code = typed(capsys, "models")
+    out, _, code = run_cli(capsys, "models")
     assert code == 0
     assert re.search(r"lenet5 +32×32×1 +61,706", out)
     assert re.search(r"mlp +30 +12,874", out)
@@ -200,29 +168,29 @@ def table_run(tmp_path_factory):
 @pytest.mark.full
 def test_a_table_is_learned_tested_and_asked(table_run, capsys, tmp_path):
     table, run = table_run
-    out, _, code = typed(capsys, "evaluate", run)
+    out, _, code = run_cli(capsys, "evaluate", run)
     assert code == 0
     assert float(re.search(r"all +40 +([\d.]+)", out)[1]) > 80
-    _, said, code = typed(capsys, "evaluate", run, tmp_path)
-    assert "is not a CSV file" in said
-    out, _, code = typed(capsys, "predict", run, table, "--format", "csv")
+    _, text, code = run_cli(capsys, "evaluate", run, tmp_path)
+    assert "is not a CSV file" in text
+    out, _, code = run_cli(capsys, "predict", run, table, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert code == 0
     assert [row["file"] for row in rows] == [f"{table}:{i}" for i in range(1, 201)]
     with open(table, encoding="utf-8") as file:
         truth = [row["diagnosis"] for row in csv.DictReader(file)]
-    told = [row["class"] for row in rows]
-    assert np.mean([a == b for a, b in zip(told, truth, strict=True)]) > 0.9
+    counted = [row["class"] for row in rows]
+    assert np.mean([a == b for a, b in zip(counted, truth, strict=True)]) > 0.9
 
 
 @pytest.mark.full
 def test_a_finished_run_is_resumed_to_the_same_end(table_run, capsys):
     run = table_run[1]
-    before = typed(capsys, "evaluate", run)[0]
-    out, _, code = typed(capsys, "resume", run)
+    before = run_cli(capsys, "evaluate", run)[0]
+    out, _, code = run_cli(capsys, "resume", run)
     assert code == 0
     assert "as before" in out
-    assert typed(capsys, "evaluate", run)[0] == before
+    assert run_cli(capsys, "evaluate", run)[0] == before
 
 
 @pytest.mark.full
@@ -232,9 +200,9 @@ def test_locality_prints_a_verdict_and_writes_a_page(tmp_path, capsys, digits):
     lines = [f"{line},{i % 3}{'abc'[i % 3]}" for i, line in enumerate(lines[1:])]
     head = table.read_text().splitlines()[0] + ",group"
     table.write_text("\n".join([head, *lines]) + "\n")
-    how = ["--budget", 9, "--seeds", 3, "--runs", tmp_path]
-    out, _, code = typed(
-        capsys, "locality", table, "--label", "diagnosis", *how, "--name", "t"
+    kwargs = ["--budget", 9, "--seeds", 3, "--runs", tmp_path]
+    out, _, code = run_cli(
+        capsys, "locality", table, "--label", "diagnosis", *kwargs, "--name", "t"
     )
     assert code == 0
     assert "'group' is text and became a column for each value" in out
@@ -242,12 +210,14 @@ def test_locality_prints_a_verdict_and_writes_a_page(tmp_path, capsys, digits):
     assert "boosted trees" in out
     page = (tmp_path / "locality" / "t" / "report.html").read_text()
     assert "exceeds that in other orders by" in page
-    out, _, code = typed(capsys, "locality", digits, "--size", 8, *how, "--name", "d")
+    out, _, code = run_cli(
+        capsys, "locality", digits, "--size", 8, *kwargs, "--name", "d"
+    )
     assert code == 0
     assert any(headline in out for headline in locality.report.HEADLINES.values())
     assert "similar columns" not in out
-    _, said, code = typed(capsys, "locality", table, "--label", "cost", *how)
-    assert "`label` is 'cost', which is missing" in said
+    _, text, code = run_cli(capsys, "locality", table, "--label", "cost", *kwargs)
+    assert "`label` is 'cost', which is missing" in text
     assert code == 1
 
 
@@ -256,7 +226,7 @@ def test_sounds_are_learned_tested_and_asked(tmp_path, capsys):
     root = files.chirps(tmp_path / "chirps")
     words = [root, "--group", "speaker", "--epochs", 25, "--name", "s"]
     words += ["--runs", tmp_path]
-    out, _, code = typed(capsys, "train", *words)
+    out, _, code = run_cli(capsys, "train", *words)
     assert code == 0
     assert "for audio: a log-mel spectrogram" in out
     run = tmp_path / "train" / "s"
@@ -264,11 +234,11 @@ def test_sounds_are_learned_tested_and_asked(tmp_path, capsys):
         {n.split("_")[0][-1] for n in s} for s in trained.read_splits(run).values()
     ]
     assert not owners[0] & owners[2]
-    out = typed(capsys, "evaluate", run)[0]
+    out = run_cli(capsys, "evaluate", run)[0]
     assert float(re.search(r"all +30 +([\d.]+)", out)[1]) > 80
     asked = [root / "rises", tmp_path / "a.png"]
-    out, said, code = typed(capsys, "predict", run, *asked)
-    assert "it is an image, but audio is expected" in said
+    out, text, code = run_cli(capsys, "predict", run, *asked)
+    assert "it is an image, but audio is expected" in text
     assert code == 1
     assert len(out.splitlines()) == 40
 
@@ -277,10 +247,10 @@ def test_sounds_are_learned_tested_and_asked(tmp_path, capsys):
 def test_photographs_are_learned_tested_and_asked(tmp_path, capsys):
     root = files.crops(tmp_path / "photos", size=32)
     words = [root, "--epochs", 6, "--runs", tmp_path, "--name", "p"]
-    out, _, code = typed(capsys, "train", *words)
+    out, _, code = run_cli(capsys, "train", *words)
     assert code == 0
     assert "resnet20, for images of 32 pixels" in out
-    out = typed(capsys, "evaluate", tmp_path / "train" / "p")[0]
+    out = run_cli(capsys, "evaluate", tmp_path / "train" / "p")[0]
     assert float(re.search(r"all +24 +([\d.]+)", out)[1]) > 80
     found = trained.load(tmp_path / "train" / "p").predict(
         [root / "china" / "0000.jpg"]
@@ -290,23 +260,23 @@ def test_photographs_are_learned_tested_and_asked(tmp_path, capsys):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_what_was_cut_off_can_be_tested_and_resumed(tmp_path, capsys, digits, how):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_cut_off_can_be_tested_and_resumed(tmp_path, capsys, digits, number):
     command = [sys.executable, "-m", "cnn_jax", "train", digits, "--epochs", "12"]
     command += ["--runs", tmp_path, "--name", "c", "--broken", "0.05"]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    said, sent = [], False
+    text, sent = [], False
     with subprocess.Popen(list(map(str, command)), **options) as process:
         for line in process.stdout:
-            said.append(line)
-            if sum(line.startswith("epoch") for line in said) == 3 and not sent:
-                sent = not process.send_signal(how)  # Once: twice means at once.
-    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[how], said
-    assert not any("Traceback" in line for line in said), "".join(said)
-    assert any(f"cnn-jax resume {tmp_path / 'train' / 'c'}" in line for line in said)
+            text.append(line)
+            if sum(line.startswith("epoch") for line in text) == 3 and not sent:
+                sent = not process.send_signal(number)  # Once: twice means at once.
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], text
+    assert not any("Traceback" in line for line in text), "".join(text)
+    assert any(f"cnn-jax resume {tmp_path / 'train' / 'c'}" in line for line in text)
     run = tmp_path / "train" / "c"
-    assert typed(capsys, "evaluate", run)[2] == 0
-    out, _, code = typed(capsys, "resume", run)
+    assert run_cli(capsys, "evaluate", run)[2] == 0
+    out, _, code = run_cli(capsys, "resume", run)
     assert code == 0
     epochs = re.findall(r"^epoch (\d+),", out, re.MULTILINE)
     assert int(epochs[0]) in (4, 5)
@@ -369,10 +339,10 @@ def test_refusals_are_one_line(words, message, digits, run, capsys, tmp_path):
     words = [word.format(**positions) for word in words]
     if words[0] == "train":
         words += ["--runs", str(tmp_path), "--data-dir", str(tmp_path)]
-    _, said, code = typed(capsys, *words)
+    _, text, code = run_cli(capsys, *words)
     assert code != 0
-    assert re.search(f"^error: .*{message}", said), said
-    assert len(said.strip().splitlines()) == 1
+    assert re.search(f"^error: .*{message}", text), text
+    assert len(text.strip().splitlines()) == 1
     assert not (tmp_path / "train").exists()
 
 
@@ -385,7 +355,7 @@ def test_classes_of_unequal_size_are_noticed(tmp_path, capsys, weights, remark):
         file.unlink()
     words = ["--epochs", 1, "--runs", tmp_path, "--name", "a"]
     words += ["--class-weights", *weights] if weights else []
-    out, _, code = typed(capsys, "train", root, *words)
+    out, _, code = run_cli(capsys, "train", root, *words)
     assert code == 0
     assert ("--class-weights balanced" in out) == remark
     written = json.loads((tmp_path / "train" / "a" / "config.json").read_text())

@@ -106,10 +106,10 @@ def test_an_error_of_the_system_is_no_damage(data_dir, xo, monkeypatch):
     cache = data_dir / "cnn_jax" / "xo-1.0.0.npz"
     whole, opened = cache.read_bytes(), builtins.open
 
-    def full(file, *args, **how):
+    def full(file, *args, **options):
         if str(file) == str(cache):
             raise OSError(errno.EMFILE, "Too many open files", str(file))
-        return opened(file, *args, **how)
+        return opened(file, *args, **options)
 
     monkeypatch.setattr("builtins.open", full)
     with pytest.raises(OSError, match="Too many open files"):
@@ -315,7 +315,7 @@ def test_an_error_in_reading_a_prepared_set_keeps_its_name(rng, tmp_path, monkey
 
     prepare(tmp_path, {"train": rng.integers(0, 17, (9, 28, 28))})
 
-    def full(*args, **how):
+    def full(*args, **options):
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(tfds, "builder", full)
@@ -325,7 +325,7 @@ def test_an_error_in_reading_a_prepared_set_keeps_its_name(rng, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    ("error", "message", "name", "how"),
+    ("error", "message", "name", "options"),
     [
         (TypeError, "`name` is None, but must be text", None, {}),
         (
@@ -347,10 +347,10 @@ def test_an_error_in_reading_a_prepared_set_keeps_its_name(rng, tmp_path, monkey
     ],
 )
 def test_options_of_a_wrong_kind_are_refused(
-    as_shipped, tmp_path, error, message, name, how
+    as_shipped, tmp_path, error, message, name, options
 ):
     with pytest.raises(error, match=message):
-        data.load(name, data_dir=tmp_path, **how)
+        data.load(name, data_dir=tmp_path, **options)
 
 
 SPLIT = {"image": np.zeros((3, 4, 5, 1)), "label": np.array([0, 1, 1])}
@@ -376,8 +376,8 @@ def test_a_data_set_must_fit_together(message, train):
 # Drawing.
 
 
-def ink(**how):
-    return data.draw_xo(np.random.default_rng(0), 400, **how)
+def ink(**options):
+    return data.draw_xo(np.random.default_rng(0), 400, **options)
 
 
 def test_each_kind_does_what_it_says():

@@ -150,13 +150,13 @@ def test_what_cannot_be_read_is_an_error_and_no_more(tmp_path):
     paths = [tmp_path / f"{name}.png" for name in names]
     paths += [tmp_path / "script.eps", tmp_path / "sound.wav", tmp_path / "none.png"]
     found = list(attempts(ImageReader((8, 8), 1), [*paths, good]))
-    said = [readings.reason(error) for error in found[:-1]]
-    assert all("\n" not in line for line in said)
-    assert said[0] == said[3] == said[4] == "no image that can be read"
-    assert "truncated" in said[1]
-    assert "exceeds limit" in said[2]
-    assert said[5] == "it is audio, but an image is expected"
-    assert said[6] == "No such file or directory"
+    text = [readings.reason(error) for error in found[:-1]]
+    assert all("\n" not in line for line in text)
+    assert text[0] == text[3] == text[4] == "no image that can be read"
+    assert "truncated" in text[1]
+    assert "exceeds limit" in text[2]
+    assert text[5] == "it is audio, but an image is expected"
+    assert text[6] == "No such file or directory"
     assert found[-1].shape == (8, 8, 1)
 
 
@@ -170,20 +170,23 @@ def damaged(root, count):
         kind = ("png", "jpeg", "webp", "bmp", "gif", "tiff")[i % 6]
         path = root / f"{i:04}.{kind}"
         image.save(path)
-        raw, how = bytearray(path.read_bytes()), ("cut", "bits", "head", "name")[i % 4]
+        raw, options = (
+            bytearray(path.read_bytes()),
+            ("cut", "bits", "head", "name")[i % 4],
+        )
         whole = ImageReader((40, 48), 3).read(path)
-        if how == "cut":
+        if options == "cut":
             raw = raw[: rng.integers(0, len(raw))]
-        elif how == "bits":
+        elif options == "bits":
             for at in rng.integers(0, len(raw), 1 + i % 5):
                 raw[at] ^= 1 << rng.integers(8)
-        elif how == "head":
+        elif options == "head":
             raw[:8] = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\0\x10JF")[i // 4 % 2]
         else:
             path.unlink()
             path = path.with_suffix((".jpg", ".png", ".bmp")[i // 4 % 3])
         path.write_bytes(raw)
-        yield path, whole if how == "name" else None
+        yield path, whole if options == "name" else None
 
 
 @pytest.mark.full
@@ -238,11 +241,11 @@ def test_sounds_that_are_none(tmp_path):
     flat(RED).save(tmp_path / "a.png")
     names = ["empty.wav", "nan.wav", "text.wav", "a.png"]
     found = attempts(AudioReader(8000, 9), [tmp_path / name for name in names])
-    said = [str(error) for error in found]
-    assert said[0] == "it has no samples"
-    assert said[1] == "it has samples that are NaN or infinite"
-    assert "Format not recognised" in said[2]
-    assert said[3] == "it is an image, but audio is expected"
+    text = [str(error) for error in found]
+    assert text[0] == "it has no samples"
+    assert text[1] == "it has samples that are NaN or infinite"
+    assert "Format not recognised" in text[2]
+    assert text[3] == "it is an image, but audio is expected"
 
 
 def test_readers_survive_json():
@@ -376,12 +379,12 @@ def test_broken_files_are_named_and_bounded(digits, tmp_path):
 
 
 def test_folders_that_are_not_laid_out(digits, tmp_path):
-    def refused(match, change, **how):
+    def refused(match, change, **options):
         root = tmp_path / "copy"
         shutil.copytree(digits, root)
         change(root)
         with pytest.raises(ValueError, match=match):
-            data.load(root, **how)
+            data.load(root, **options)
         shutil.rmtree(root)
 
     def only(root, *kept):
@@ -417,12 +420,12 @@ def test_a_folder_of_sounds(tmp_path):
     assert reader.rate == 8000
     assert 0.55 < reader.samples / 8000 < 0.6
     assert found.shape == (reader.samples,)
-    said = " ".join(found.origin.notes)
-    assert "12 have another rate than 8,000 Hz" in said
-    assert "3 of 60 audio files are longer" in said
+    text = " ".join(found.origin.notes)
+    assert "12 have another rate than 8,000 Hz" in text
+    assert "3 of 60 audio files are longer" in text
     owners = [{n.split("_")[0][-1] for n in s} for s in found.origin.names.values()]
     assert not owners[0] & owners[1] | owners[0] & owners[2] | owners[1] & owners[2]
-    assert "30 have several channels, which are averaged" in said
+    assert "30 have several channels, which are averaged" in text
     own = data.load(tmp_path / "s", rate=4000, seconds=0.25)
     assert own.shape == (1000,)
 
@@ -437,8 +440,8 @@ def test_what_is_odd_about_sounds_is_said(tmp_path, monkeypatch, keep):
     soundfile.write(root / "stays" / "fine.wav", 0.9 * loud, 8000)
     if not keep:
         monkeypatch.setattr(folders, "IN_MEMORY", 0)
-    said = data.load(root).origin.notes[-2:]
-    assert sorted(said) == [
+    text = data.load(root).origin.notes[-2:]
+    assert sorted(text) == [
         "1 silent, such as falls/z.wav",
         "2 clipped, such as rises/a.wav",
     ]
@@ -447,8 +450,8 @@ def test_what_is_odd_about_sounds_is_said(tmp_path, monkeypatch, keep):
 def test_pictures_of_one_colour_are_said(tmp_path):
     root = files.digits(tmp_path / "d", per_class=6)
     Image.new("L", (8, 8), 7).save(root / "3" / "grey.png")
-    (said,) = data.load(root).origin.notes[1:]
-    assert said == "1 of a single colour, such as 3/grey.png"
+    (text,) = data.load(root).origin.notes[1:]
+    assert text == "1 of a single colour, such as 3/grey.png"
 
 
 # Tables
@@ -507,10 +510,10 @@ def test_rows_of_a_group_stay_together(tmp_path):
 def test_missing_and_constant_columns_are_said(tmp_path):
     lines = ["a,b,c,y", *(f"{i},,7,{i % 2}" for i in range(20)), "?,NA,7,1"]
     found = data.load(write(tmp_path / "a.csv", *lines), label="y")
-    said = "\n".join(found.origin.notes)
-    assert "mean of their column: 'a' (1), 'b' (21)" in said
-    assert "column 'b' is constant" in said
-    assert "column 'c' is constant" in said
+    text = "\n".join(found.origin.notes)
+    assert "mean of their column: 'a' (1), 'b' (21)" in text
+    assert "column 'b' is constant" in text
+    assert "column 'c' is constant" in text
     assert np.isfinite(found.train["table"]).all()
     assert (found.train["table"][:, 1:] == 0).all()
 
@@ -522,7 +525,7 @@ def test_a_column_that_differs_by_1e_13_is_constant(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lines", "how", "message"),
+    ("lines", "options", "message"),
     [
         (numbers(), {}, "`label` is needed; .*'size', 'shift', 'sold', 'shop'"),
         (
@@ -557,10 +560,10 @@ def test_a_column_that_differs_by_1e_13_is_constant(tmp_path):
         ),
     ],
 )
-def test_tables_that_cannot_be_learned(tmp_path, lines, how, message):
+def test_tables_that_cannot_be_learned(tmp_path, lines, options, message):
     path = write(tmp_path / "a.csv", *lines)
     with pytest.raises(ValueError, match=message):
-        data.load(path, **how)
+        data.load(path, **options)
 
 
 def test_cells_as_spreadsheets_write_them(tmp_path):

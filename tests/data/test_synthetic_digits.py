@@ -42,9 +42,9 @@ def test_no_voice_is_in_two_parts(takes):
 
 
 def test_every_voice_says_every_word_equally_often(takes):
-    said = Counter((take["split"], take["voice"], take["word"]) for take in takes)
+    message = Counter((take["split"], take["voice"], take["word"]) for take in takes)
     for part, times in record.TAKES.items():
-        counts = {n for (where, _, _), n in said.items() if where == part}
+        counts = {n for (where, _, _), n in message.items() if where == part}
         assert counts == {times}
     assert {take["word"] for take in takes} == set(WORDS)
 
@@ -152,8 +152,8 @@ def test_the_script_speaks_trims_and_levels(monkeypatch):
     monkeypatch.setattr(record, "run", engines)
     assert record.usable_voices() == ["adam", "Mr serious"]  # A copy is left out.
     wave = record.speak(Take("", "three", "espeak-ng", "adam", "en-US", 1.0, 1.2))
-    said = "espeak-ng -v gmw/en-US+adam -p 50 -s 210"
-    assert engines.calls[-1][:7] == tuple(said.split())
+    message = "espeak-ng -v gmw/en-US+adam -p 50 -s 210"
+    assert engines.calls[-1][:7] == tuple(message.split())
     assert len(wave) == pytest.approx(0.2 * RATE + 2 * record.MARGIN, abs=20)
     assert np.abs(wave).max() == pytest.approx(record.PEAK)
     record.speak(Take("", "two", "flite", "slt", "", 1.1, 0.8))
@@ -163,13 +163,13 @@ def test_the_script_speaks_trims_and_levels(monkeypatch):
 
 def test_voices_are_dealt_by_family():
     voices = [f"m{i}" for i in range(8)] + [f"voice{chr(97 + i)}" for i in range(32)]
-    dealt = record.deal(voices, np.random.default_rng(0))
-    assert sorted(v for its in dealt.values() for v in its) == sorted(voices)
+    splits = record.split_voices(voices, np.random.default_rng(0))
+    assert sorted(v for its in splits.values() for v in its) == sorted(voices)
     assert {
-        len(its & {f"m{i}" for i in range(8)}) for its in map(set, dealt.values())
+        len(its & {f"m{i}" for i in range(8)}) for its in map(set, splits.values())
     } == {0, 8}
     for split, share in record.SHARES.items():
-        assert len(dealt[split]) == pytest.approx(share * 40, abs=4)
+        assert len(splits[split]) == pytest.approx(share * 40, abs=4)
 
 
 def test_the_script_says_what_to_install(monkeypatch):

@@ -189,10 +189,10 @@ def test_text_gaps_and_constants_are_handled_and_said(rng):
         table, np.arange(rows) % 2, names=("colour", "a", "b", "c")
     )
     assert given.x.shape == (rows, 4, 1)
-    said = "; ".join(given.notes)
-    assert "column 'colour' is text and became a column for each value" in said
-    assert "missing values became the mean of their column: 'a' (4)" in said
-    assert "constant columns were dropped: 'b'" in said
+    text = "; ".join(given.notes)
+    assert "column 'colour' is text and became a column for each value" in text
+    assert "missing values became the mean of their column: 'a' (4)" in text
+    assert "constant columns were dropped: 'b'" in text
     np.testing.assert_array_equal(given.x[:6, 0, 0], [0, 1, 0, 0, 1, 0])  # green
     np.testing.assert_array_equal(given.x[:6, 1, 0], [1, 0, 0, 1, 0, 0])  # red
 
@@ -231,13 +231,13 @@ def test_data_that_give_no_answer(rng, change, message, as_shipped):
 
 def test_options_out_of_range(rng):
     x, y = noise(rng, 40)
-    for how, message in (
+    for options, message in (
         ({"seeds": 1}, "`seeds` is 1, but must be at least 2"),
         ({"budget": 0}, "`budget` is 0, but must be at least 1"),
         ({"margin": 1.5}, "`margin` is 1.5, but must be between"),
         ({"names": ["a"]}, "`names` has 1 entries, but there are 8 columns"),
     ):
         with pytest.raises(ValueError, match=message):
-            locality.test(x, y, key=KEY, **how)
+            locality.test(x, y, key=KEY, **options)
     with pytest.raises(TypeError, match="`inputs` has 1 axes, but a table has 2"):
         locality.test(x[:, 0], y, key=KEY)

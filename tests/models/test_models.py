@@ -67,10 +67,15 @@ def test_weights_to_the_last_and_multiply_adds_as_published(name):
         assert found.multiply_adds == pytest.approx(published, rel=0.01)
 
 
+def weights_of(net):
+    return sum(
+        np.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(net, nnx.Param))
+    )
+
+
 def test_heads_are_counted_with_the_network():
     net = models.outline("googlenet")
-    leaves = jax.tree.leaves(nnx.state(net, nnx.Param))
-    assert sum(np.prod(leaf.shape) for leaf in leaves) == 13_004_888
+    assert weights_of(net) == 13_004_888
     assert set(net.heads) == {"aux1", "aux2"}
 
 
@@ -78,8 +83,7 @@ def test_heads_are_counted_with_the_network():
 def test_small_residual_nets_are_table_6():
     millions = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}
     for depth, want in millions.items():
-        leaves = jax.tree.leaves(nnx.state(models.outline(f"resnet{depth}"), nnx.Param))
-        found = sum(np.prod(leaf.shape) for leaf in leaves)
+        found = weights_of(models.outline(f"resnet{depth}"))
         assert found / 1e6 == pytest.approx(want, abs=0.03)
     # 3 × 3 windows: 1 + 6 at stride 1, then 1 + 5 that begin to halve, twice.
     size = 1 + 2 * 7 + (2 + 5 * 4) + (4 + 5 * 8)

@@ -166,11 +166,11 @@ def test_paths_in_blocks_name_one_stage(as_shipped):
 
 
 def test_conv_is_the_function(rng):
-    how = dict(stride=(1, 2), padding=((1, 0), (2, 2)), dilation=(2, 1), groups=2)
-    how |= dict(padding_mode="reflect")
-    layer = nn.Conv(4, 6, [3, 2], rngs=nnx.Rngs(0), **how)
+    options = dict(stride=(1, 2), padding=((1, 0), (2, 2)), dilation=(2, 1), groups=2)
+    options |= dict(padding_mode="reflect")
+    layer = nn.Conv(4, 6, [3, 2], rngs=nnx.Rngs(0), **options)
     x = draw(rng, 2, 7, 8, 4)
-    assert_close(layer(x), F.conv(x, layer.kernel[...], layer.bias[...], **how))
+    assert_close(layer(x), F.conv(x, layer.kernel[...], layer.bias[...], **options))
     assert layer.kernel.shape == (3, 2, 2, 6)
     bare = nn.Conv(4, 6, (3,), use_bias=False, rngs=nnx.Rngs(0))
     assert bare.bias is None

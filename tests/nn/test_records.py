@@ -32,14 +32,14 @@ def frozen(value):
 
 @pytest.mark.parametrize("stage", WINDOWED)
 def test_lists_and_tuples_make_the_same_record(rng, stage):
-    function, how = WINDOWED[stage]
-    listed = stage([2, 3], **how)
-    tuples = stage((2, 3), **{name: frozen(value) for name, value in how.items()})
+    function, options = WINDOWED[stage]
+    listed = stage([2, 3], **options)
+    tuples = stage((2, 3), **{name: frozen(value) for name, value in options.items()})
     assert listed == tuples
     assert hash(listed) == hash(tuples)
     assert stage((2, 3)) != tuples
     x = draw(rng, 5, 7, 2)
-    assert_close(listed(x), function(x, (2, 3), **how))
+    assert_close(listed(x), function(x, (2, 3), **options))
 
 
 @pytest.mark.parametrize("stage", OTHERS, ids=lambda stage: type(stage).__name__)
@@ -49,10 +49,10 @@ def test_records_are_the_functions(rng, stage):
 
 
 def test_pictures_of_sounds_have_a_channel(rng):
-    x, how = draw(rng, 2, 900), dict(n_fft=128, hop_length=64)
-    mel = how | dict(sr=8000, n_mels=12)
+    x, options = draw(rng, 2, 900), dict(n_fft=128, hop_length=64)
+    mel = options | dict(sr=8000, n_mels=12)
     found = {
-        nn.Spectrogram(power=1, **how): F.spectrogram(x, power=1, **how),
+        nn.Spectrogram(power=1, **options): F.spectrogram(x, power=1, **options),
         nn.LogMel(htk=True, **mel): F.log_mel(x, htk=True, **mel),
         nn.MFCC(n_mfcc=5, **mel): F.mfcc(x, n_mfcc=5, **mel),
     }
@@ -81,27 +81,27 @@ def test_indices_pass_from_stage_to_stage(rng):
 
 
 def test_conv_transpose_is_the_function(rng):
-    how = dict(stride=(1, 2), padding=((1, 0), (2, 2)), dilation=(2, 1), groups=2)
-    how |= dict(output_padding=(0, 1))
-    layer = nn.ConvTranspose(6, 4, [3, 2], rngs=nnx.Rngs(0), **how)
+    options = dict(stride=(1, 2), padding=((1, 0), (2, 2)), dilation=(2, 1), groups=2)
+    options |= dict(output_padding=(0, 1))
+    layer = nn.ConvTranspose(6, 4, [3, 2], rngs=nnx.Rngs(0), **options)
     layer.bias[...] = draw(rng, 4)
     x = draw(rng, 2, 5, 4, 6)
     assert layer.kernel.shape == (3, 2, 2, 6)
-    want = F.conv_transpose(x, layer.kernel[...], layer.bias[...], **how)
+    want = F.conv_transpose(x, layer.kernel[...], layer.bias[...], **options)
     assert_close(layer(x), want)
     bare = nn.ConvTranspose(6, 4, (3,), use_bias=False, rngs=nnx.Rngs(0))
     assert bare(x).shape == (2, 5, 6, 4)
 
 
 def test_separable_conv_is_the_function(rng):
-    how = dict(stride=(1, 2), padding=((1, 0), (2, 2)), dilation=(2, 1))
-    how |= dict(padding_mode="circular")
-    layer = nn.SeparableConv(3, 5, [3, 2], multiplier=2, rngs=nnx.Rngs(0), **how)
+    options = dict(stride=(1, 2), padding=((1, 0), (2, 2)), dilation=(2, 1))
+    options |= dict(padding_mode="circular")
+    layer = nn.SeparableConv(3, 5, [3, 2], multiplier=2, rngs=nnx.Rngs(0), **options)
     layer.bias[...] = draw(rng, 5)
     kernels = layer.depthwise_kernel[...], layer.pointwise_kernel[...]
     assert [kernel.shape for kernel in kernels] == [(3, 2, 1, 6), (1, 1, 6, 5)]
     x = draw(rng, 2, 7, 8, 3)
-    assert_close(layer(x), F.separable_conv(x, *kernels, layer.bias[...], **how))
+    assert_close(layer(x), F.separable_conv(x, *kernels, layer.bias[...], **options))
     bare = nn.SeparableConv(3, 4, (3,), use_bias=False, rngs=nnx.Rngs(0))
     assert bare(x).shape == (2, 7, 6, 4)
 

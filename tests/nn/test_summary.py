@@ -48,11 +48,11 @@ def test_receptive_field_is_what_the_gradient_says():
 
 def test_receptive_field_behind_a_transpose():
     rngs = nnx.Rngs(0)
-    how = dict(stride=(2, 3), padding=((1, 0), (2, 1)), rngs=rngs)
+    options = dict(stride=(2, 3), padding=((1, 0), (2, 1)), rngs=rngs)
     net = nn.Chain(
         {
             "a": nn.Conv(1, 2, (3, 2), stride=(2, 1), rngs=rngs),
-            "b": nn.ConvTranspose(2, 1, (5, 4), **how),
+            "b": nn.ConvTranspose(2, 1, (5, 4), **options),
             "c": nn.Conv(1, 1, (2,), rngs=rngs),
         }
     )

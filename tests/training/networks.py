@@ -50,9 +50,9 @@ def weights(net):
     return jax.tree.leaves(nnx.state(net, nnx.Param))
 
 
-def trained(net, sets, config, **how):
+def trained(net, sets, config, **options):
     """The weights after training, as arrays that stay."""
-    list(training.fit(net, sets, config, **how))
+    list(training.fit(net, sets, config, **options))
     return [np.array(w) for w in jax.tree.leaves(nnx.state(net, nnx.Not(nnx.RngState)))]
 
 

@@ -29,12 +29,12 @@ def small():
     return small_set()
 
 
-def full(**how):
+def full(**options):
     """One batch of everything, so that its order does not matter."""
     return training.Config(
         **(
             {"epochs": 3, "batch_size": 23, "optimizer": "sgd", "learning_rate": 0.5}
-            | how
+            | options
         )
     )
 
@@ -137,10 +137,10 @@ def test_a_label_for_every_position(rng):
 def test_labels_that_do_not_fit(rng, as_shipped):
     table = rng.normal(size=(6, 4)).astype(np.float32)
 
-    def start(label, classes="ab", outputs=2, **how):
+    def start(label, classes="ab", outputs=2, **options):
         split = {"table": table, "label": np.asarray(label)}
         sets = data.Dataset(split, split, tuple(classes))
-        training.fit(dense(4, outputs), sets, training.Config(batch_size=2, **how))
+        training.fit(dense(4, outputs), sets, training.Config(batch_size=2, **options))
 
     whole, shares = np.arange(6) % 2, np.zeros((6, 2), np.float32)
     with pytest.raises(ValueError, match="needs whole numbers as labels.*float32"):
@@ -176,10 +176,10 @@ def test_gradients_are_added_up(small, accumulate):
 
 def test_a_part_of_padding_rows_counts_for_nothing(small):
     # 23 examples in batches of 20: the second has 3, and parts of it have none at all.
-    how = {"batch_size": 20, "epochs": 2}
+    options = {"batch_size": 20, "epochs": 2}
     one, cut = mlp(), mlp()
-    records = list(training.fit(one, small, full(**how)))
-    again = list(training.fit(cut, small, full(**how, accumulate=10)))
+    records = list(training.fit(one, small, full(**options)))
+    again = list(training.fit(cut, small, full(**options, accumulate=10)))
     assert_same(weights(cut), weights(one))
     for a, b in zip(again, records, strict=True):
         np.testing.assert_allclose(a.loss, b.loss, rtol=1e-5)
@@ -305,12 +305,7 @@ def test_a_frozen_prefix_stays(small):
     list(training.fit(net, small, full(frozen="norm")))
     end = jax.tree.map(np.array, nnx.to_pure_dict(nnx.state(net)))
     for name in ("zz", "norm"):
-        for a, b in zip(
-            jax.tree.leaves(start["stages"][name]),
-            jax.tree.leaves(end["stages"][name]),
-            strict=True,
-        ):
-            np.testing.assert_array_equal(a, b)
+        chex.assert_trees_all_equal(start["stages"][name], end["stages"][name])
     assert (start["stages"]["aa"]["kernel"] != end["stages"]["aa"]["kernel"]).any()
 
 
@@ -427,9 +422,9 @@ def test_named_augmentation_is_applied(rng):
     split = {"image": images, "label": np.arange(6) % 3}
     sets = data.Dataset(split, split, tuple("abc"))
 
-    def loss_of(**how):
+    def loss_of(**options):
         net = nn.Chain({"classifier": nn.Dense((8, 9, 1), 3, rngs=nnx.Rngs(0))})
-        config = training.Config(1, batch_size=6, **how)
+        config = training.Config(1, batch_size=6, **options)
         (record,) = training.fit(net, sets, config, optimizer=optax.sgd(0.0))
         return record.loss
 
@@ -469,13 +464,13 @@ def test_validation_is_evaluated_every_record(small):
 
 
 def test_records_inside_of_an_epoch(small):
-    how = {"batch_size": 5, "learning_rate": 0.0001}
-    config = training.Config(2, record_every=2, **how)
+    options = {"batch_size": 5, "learning_rate": 0.0001}
+    config = training.Config(2, record_every=2, **options)
     records = list(training.fit(mlp(), small, config))
     assert [r.step for r in records] == [2, 4, 5, 6, 8, 10]
     assert [r.epoch for r in records] == [1, 1, 1, 2, 2, 2]
     assert {r.steps for r in records} == {10}
-    (whole,) = training.fit(mlp(), small, training.Config(1, **how))
+    (whole,) = training.fit(mlp(), small, training.Config(1, **options))
     counts = [10, 10, 3]
     mean = np.dot(counts, [record.loss for record in records[:3]]) / 23
     np.testing.assert_allclose(mean, whole.loss, rtol=1e-6)

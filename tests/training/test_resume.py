@@ -23,7 +23,7 @@ from flax import nnx
 
 from cnn_jax import tasks, training
 from tests.training import killed
-from tests.training.networks import mlp, normed, small_set, trained
+from tests.training.networks import mlp, normed, small_set, trained, weights
 
 TMP = "*.orbax-checkpoint-tmp*"
 
@@ -162,20 +162,20 @@ def small():
     return small_set()
 
 
-def config(**how):
-    return training.Config(**({"epochs": 4, "batch_size": 5, "save_every": 0.0} | how))
+def config(**kwargs):
+    return training.Config(
+        **({"epochs": 4, "batch_size": 5, "save_every": 0.0} | kwargs)
+    )
 
 
 def same(net, other):
     """Asserts that two networks have the very same weights."""
-    pair = (jax.tree.leaves(nnx.state(one, nnx.Param)) for one in (net, other))
-    for a, b in zip(*pair, strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(weights(net), weights(other))
 
 
-def begin(folder, sets, until=2, make=mlp, **how):
+def begin(folder, sets, until=2, make=mlp, **kwargs):
     """A run that ends after some records, as if the machine had been switched off."""
-    records = training.fit(make(), sets, config(**how), folder=folder)
+    records = training.fit(make(), sets, config(**kwargs), folder=folder)
     for _, _record in zip(range(until), records, strict=False):
         pass
     records.close()
@@ -199,13 +199,13 @@ def test_a_run_goes_on_inside_of_an_epoch(tmp_path, small, feed, many):
     def make():
         return [mlp(0, rate=0.5), mlp(1, rate=0.5)] if many else mlp(rate=0.5)
 
-    how = {"record_every": 2, "ema": 0.9}
-    begin(tmp_path / "run", small, until=4, make=make, **how)
+    kwargs = {"record_every": 2, "ema": 0.9}
+    begin(tmp_path / "run", small, until=4, make=make, **kwargs)
     assert steps(tmp_path / "run")[-1] == 6
     whole, again = make(), make()
-    list(training.fit(whole, small, config(**how)))
+    list(training.fit(whole, small, config(**kwargs)))
     rest = training.fit(
-        again, small, config(**how, feed=feed), folder=tmp_path / "run", resume=True
+        again, small, config(**kwargs, feed=feed), folder=tmp_path / "run", resume=True
     )
     assert next(rest).step == 8
     assert next(rest).step == 10
@@ -217,10 +217,10 @@ def test_a_run_goes_on_inside_of_an_epoch(tmp_path, small, feed, many):
 
 def test_the_last_and_the_best_are_kept(tmp_path, small):
     sets = small_set(validation=small.test)
-    how = {"optimizer": "sgd", "learning_rate": 20.0, "keep": 2, "epochs": 6}
+    kwargs = {"optimizer": "sgd", "learning_rate": 20.0, "keep": 2, "epochs": 6}
     scores = {
         record.step: record.metrics["validation_loss"]
-        for record in training.fit(mlp(), sets, config(**how), folder=tmp_path)
+        for record in training.fit(mlp(), sets, config(**kwargs), folder=tmp_path)
     }
     best = min(scores, key=scores.get)
     assert best < 25
@@ -247,20 +247,20 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path, small):
 
 def test_patience_outlives_the_process(tmp_path, small):
     sets = small_set(validation=small.test)
-    how = {"optimizer": "sgd", "learning_rate": 50.0, "patience": 3, "epochs": 50}
-    whole = trained(mlp(), sets, config(**how))
-    begin(tmp_path, sets, until=2, **how)
+    kwargs = {"optimizer": "sgd", "learning_rate": 50.0, "patience": 3, "epochs": 50}
+    whole = trained(mlp(), sets, config(**kwargs))
+    begin(tmp_path, sets, until=2, **kwargs)
     net = mlp()
-    list(training.fit(net, sets, config(**how), folder=tmp_path, resume=True))
+    list(training.fit(net, sets, config(**kwargs), folder=tmp_path, resume=True))
     got = jax.tree.leaves(nnx.state(net, nnx.Not(nnx.RngState)))
     chex.assert_trees_all_equal(list(got), list(whole))
 
 
 def test_a_run_says_how_it_was_trained(tmp_path, small):
     run = training.Run.create(tmp_path, "xo", "first", None)
-    how = config(clip=1.0, class_weights=(1.0, 2.0, 1.0))
-    list(training.fit(mlp(), small, how, folder=run.folder))
-    assert training.read_config(run.folder) == how
+    changed = config(clip=1.0, class_weights=(1.0, 2.0, 1.0))
+    list(training.fit(mlp(), small, changed, folder=run.folder))
+    assert training.read_config(run.folder) == changed
     written = json.loads((run.folder / "config.json").read_text())
     assert written["hardware"] == training.hardware()
     assert len(records(run.folder)) == 4
@@ -285,8 +285,8 @@ def test_records_of_steps_that_are_taken_again_are_left_out(tmp_path, small):
 def test_another_run_is_refused(tmp_path, small, as_shipped):
     begin(tmp_path, small)
 
-    def resume(net=None, sets=small, **how):
-        training.fit(net or mlp(), sets, config(**how), folder=tmp_path, resume=True)
+    def resume(net=None, sets=small, **kwargs):
+        training.fit(net or mlp(), sets, config(**kwargs), folder=tmp_path, resume=True)
 
     with pytest.raises(FileExistsError, match="holds a run of 10 steps: `resume=True`"):
         training.fit(mlp(), small, config(), folder=tmp_path)
@@ -345,8 +345,8 @@ def test_a_run_in_another_process_is_the_same_run(tmp_path, small):
         "from cnn_jax import training\n"
         "from tests.training.networks import small_set\n"
         "from tests.training.test_resume import config, mlp\n"
-        f"how = dict(folder={str(tmp_path)!r}, resume=True)\n"
-        "print(next(training.fit(mlp(), small_set(), config(), **how)).step)"
+        f"options = dict(folder={str(tmp_path)!r}, resume=True)\n"
+        "print(next(training.fit(mlp(), small_set(), config(), **options)).step)"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -522,10 +522,10 @@ def test_an_error_of_the_system_is_no_damage(tmp_path, small, monkeypatch):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     opened = io.open
 
-    def full(file, *args, **how):
+    def full(file, *args, **kwargs):
         if "checkpoints" in str(file):
             raise OSError(errno.EMFILE, "Too many open files", str(file))
-        return opened(file, *args, **how)
+        return opened(file, *args, **kwargs)
 
     monkeypatch.setattr("builtins.open", full)
     with pytest.raises(OSError, match="Too many open files"):
@@ -573,10 +573,12 @@ def test_a_full_disk_leaves_what_is_there_whole(tmp_path, small, then):
         assert not list((tmp_path / "checkpoints").glob("*tmp*"))
         return
     assert run.returncode == 1
-    said = [line for line in run.stderr.splitlines() if line.startswith("OSError: the")]
-    assert "last checkpoint could not be written" in said[-1]
-    assert "File too large" in said[-1]
-    assert re.search(r"are those of steps \[5(, 10)?\]", said[-1])
+    message = [
+        line for line in run.stderr.splitlines() if line.startswith("OSError: the")
+    ]
+    assert "last checkpoint could not be written" in message[-1]
+    assert "File too large" in message[-1]
+    assert re.search(r"are those of steps \[5(, 10)?\]", message[-1])
     net, whole = mlp(), mlp()
     list(training.fit(net, small, config(), folder=tmp_path, resume=True))
     list(training.fit(whole, small, config()))

@@ -44,9 +44,9 @@ def both(rng):
 CONFIG = {"batch_size": 5, "learning_rate": 0.05}
 
 
-def fitted(both, **how):
+def fitted(both, **options):
     net = two_inputs()
-    records = list(training.fit(net, both, training.Config(8, **CONFIG, **how)))
+    records = list(training.fit(net, both, training.Config(8, **CONFIG, **options)))
     return net, records
 
 
@@ -80,11 +80,11 @@ def test_several_inputs_resume(both, tmp_path):
 def test_a_task_is_as_good_as_its_name():
     sets = small_set()
     named, given = mlp(), mlp()
-    how = {"batch_size": 8, "learning_rate": 0.01}
-    config = training.Config(2, label_smoothing=0.1, **how)
+    options = {"batch_size": 8, "learning_rate": 0.01}
+    config = training.Config(2, label_smoothing=0.1, **options)
     list(training.fit(named, sets, config))
     task = tasks.Classification(label_smoothing=0.1)
-    list(training.fit(given, sets, training.Config(2, **how), task=task))
+    list(training.fit(given, sets, training.Config(2, **options), task=task))
     chex.assert_trees_all_equal(*(nnx.state(n, nnx.Param) for n in (named, given)))
     with pytest.raises(ValueError, match="`task` and `loss` are both given"):
         training.fit(mlp(), sets, config, task=task, loss=tasks.cross_entropy)
@@ -145,16 +145,18 @@ def test_weights_that_cannot_be(sets, weights, message, as_shipped):
 
 def test_the_best_weights_are_kept_without_stopping_early():
     sets = small_set(validation=small_set().test)
-    how = {"optimizer": "sgd", "learning_rate": 20.0, "batch_size": 5}
+    options = {"optimizer": "sgd", "learning_rate": 20.0, "batch_size": 5}
     net = mlp()
-    records = list(training.fit(net, sets, training.Config(6, keep_best=True, **how)))
+    records = list(
+        training.fit(net, sets, training.Config(6, keep_best=True, **options))
+    )
     scores = [record.metrics["validation_loss"] for record in records]
     assert len(records) == 6
     assert np.argmin(scores) < 5
     got = training.evaluate(net, sets.validation)["loss"]
     assert got == pytest.approx(min(scores), rel=1e-5)
     last = mlp()
-    list(training.fit(last, sets, training.Config(6, **how)))
+    list(training.fit(last, sets, training.Config(6, **options)))
     assert training.evaluate(last, sets.validation)["loss"] > min(scores)
 
 
@@ -168,9 +170,9 @@ def test_a_check_refuses_what_a_fit_refuses():
 # Checkpoints.
 
 
-def run(folder, nets, **how):
+def run(folder, nets, **options):
     sets = small_set(validation=small_set().test)
-    config = training.Config(2, batch_size=5, learning_rate=0.1, **how)
+    config = training.Config(2, batch_size=5, learning_rate=0.1, **options)
     list(training.fit(nets, sets, config, folder=folder))
     return max((folder / "checkpoints").iterdir(), key=lambda p: p.name.zfill(9))
 
@@ -191,12 +193,12 @@ def test_plain_orbax_finds_each_weight_once_by_its_path(tmp_path):
     assert not (last / "net0").exists()
 
 
-@pytest.mark.parametrize("how", [{}, {"ema": 0.9}, {"keep_best": True}])
-def test_a_checkpoint_of_a_run_is_restored_into_a_net(tmp_path, how):
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9}, {"keep_best": True}])
+def test_a_checkpoint_of_a_run_is_restored_into_a_net(tmp_path, options):
     net = mlp()
-    last = run(tmp_path, net, **how)
+    last = run(tmp_path, net, **options)
     other = mlp(9)
-    training.restore(training.best(tmp_path) if "keep_best" in how else last, other)
+    training.restore(training.best(tmp_path) if "keep_best" in options else last, other)
     chex.assert_trees_all_equal(*(nnx.state(n, nnx.Param) for n in (net, other)))
 
 

@@ -136,11 +136,11 @@ def test_many_networks_may_have_data_of_their_own(rng):
 def test_many_networks_may_be_stacked(rng, monkeypatch, tmp_path, own):
     """As where there is no CPU: mapped by `vmap`, saved and gone on with."""
 
-    def run(epochs, **how):
+    def run(epochs, **options):
         nets = [mlp(seed, rate=0.5) for seed in range(3)]
         sets = [small_set(seed) for seed in range(3)] if own else small_set()
         config = training.Config(epochs, batch_size=5, save_every=0.0, ema=0.9)
-        return nets, list(training.fit(nets, sets, config, **how))
+        return nets, list(training.fit(nets, sets, config, **options))
 
     want, records = run(3)
     monkeypatch.setattr("cnn_jax.training.trainer.side_by_side", lambda: True)
@@ -217,16 +217,13 @@ def test_the_networks_own_weights_are_not_taken_over(small):
 
 
 def test_equal_networks_share_one_trace(small):
-    traced = []
-
+    @chex.assert_max_traces(n=3)  # On shapes only in two checks, and once to compile.
     def loss(logits, labels):
-        traced.append(1)
         return tasks.cross_entropy(logits, labels)
 
     config = training.Config(3, batch_size=5)
     for seed in (0, 1):
         assert len(list(training.fit(mlp(seed), small, config, loss=loss))) == 3
-    assert len(traced) == 3  # On shapes only in two checks, and once to compile.
 
 
 def test_augmentation_is_applied_to_inputs_in_training(small):
@@ -264,8 +261,8 @@ def test_every_named_optimizer_learns(name, schedule):
 
 
 def test_refusals(as_shipped, small, rng):
-    def start(net=None, sets=small, **how):
-        training.fit(net or mlp(), sets, training.Config(**({"epochs": 1} | how)))
+    def start(net=None, sets=small, **options):
+        training.fit(net or mlp(), sets, training.Config(**({"epochs": 1} | options)))
 
     with pytest.raises(
         ValueError, match="`batch_size` is 24, but there are 23 examples"

@@ -33,7 +33,7 @@ SHARES = {"train": 0.6, "validation": 0.1, "test": 0.3}  # Of espeak-ng's voices
 TAKES = {"train": 4, "validation": 2, "test": 2, "other_engine": 6}  # Of each word.
 SLOWER_OR_FASTER, LOWER_OR_HIGHER = 1.25, 1.2  # At most, as factors.
 LONGEST = 7200  # Samples; what takes longer is said again, faster.
-SEED = 1  # What an experiment learns with was chosen on the voices dealt by 0.
+SEED = 1  # Hyperparameters of the experiments were chosen on the split by seed 0.
 QUIET = 0.02  # Of the peak: what is below it at either end is cut away,
 MARGIN = 160  # but for so many samples.
 PEAK = 0.5
@@ -61,7 +61,7 @@ class Take:
 def main() -> None:
     """Speaks every take; writes a file of sound for each split, and a table."""
     rng = np.random.default_rng(SEED)
-    voices = deal(usable_voices(), rng) | {"other_engine": list(FLITE)}
+    voices = split_voices(usable_voices(), rng) | {"other_engine": list(FLITE)}
     rows = []
     for split, its in voices.items():
         first, waves = 0, []
@@ -92,17 +92,19 @@ def usable_voices() -> list[str]:
     return list(heard.values())
 
 
-def deal(voices: Sequence[str], rng: np.random.Generator) -> dict[str, list[str]]:
+def split_voices(
+    voices: Sequence[str], rng: np.random.Generator
+) -> dict[str, list[str]]:
     """Voices for each split; those whose names differ by a number stay together."""
     families: dict[str, list[str]] = {}
     for voice in voices:
         families.setdefault(voice.rstrip("0123456789"), []).append(voice)
     left = [list(families.values())[i] for i in rng.permutation(len(families))]
-    dealt: dict[str, list[str]] = {split: [] for split in SHARES}
+    splits: dict[str, list[str]] = {split: [] for split in SHARES}
     for family in left:
-        missing = {s: SHARES[s] * len(voices) - len(dealt[s]) for s in SHARES}
-        dealt[max(missing, key=lambda s: missing[s])] += family
-    return dealt
+        missing = {s: SHARES[s] * len(voices) - len(splits[s]) for s in SHARES}
+        splits[max(missing, key=lambda s: missing[s])] += family
+    return splits
 
 
 def takes(
@@ -145,8 +147,8 @@ def speak(take: Take) -> np.ndarray:
 
 def pack(path: Path, waves: Sequence[np.ndarray]) -> int:
     """Writes sounds, one after the other, and says how many bytes they take."""
-    how = {"format": "OGG", "subtype": "VORBIS", "compression_level": PACKED}
-    with soundfile.SoundFile(path, "w", RATE, 1, **how) as file:
+    options = {"format": "OGG", "subtype": "VORBIS", "compression_level": PACKED}
+    with soundfile.SoundFile(path, "w", RATE, 1, **options) as file:
         for wave in waves:  # All at once is more than libsndfile 1.2 can take.
             file.write(wave)
     return path.stat().st_size

@@ -33,7 +33,7 @@ def draw(
         noise      normal, of standard deviation 0.3·d, added to every pixel
 
     Args:
-        rng: Where the chance comes from.
+        rng: The random generator.
         count: How many pictures.
         size: Their height and width, n.
         strength: How far they are deformed, d.

@@ -67,7 +67,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         config = self.builder_config
-        # One stream of chance per size, strength and split.
+        # One random generator per size, strength and split.
         seed = (list(EXAMPLES).index(split), config.size, round(1000 * config.strength))
         examples = draw(
             np.random.default_rng(seed),

@@ -23,10 +23,10 @@ def small():
     return small_set()
 
 
-def fails(net, sets, config, **how):
+def fails(net, sets, config, **options):
     """The message of a run that comes to what is no number."""
     with pytest.raises(training.NotFiniteError) as caught:
-        list(training.fit(net, sets, config, **how))
+        list(training.fit(net, sets, config, **options))
     return str(caught.value)
 
 
@@ -39,21 +39,21 @@ def with_stage(stage):
 def test_the_first_stage_that_is_not_finite_is_named(small):
     net = with_stage(lambda x: jnp.log(x - x))
     before = [np.array(w) for w in weights(net)]
-    said = fails(net, small, training.Config(batch_size=5, learning_rate=0.02))
-    assert "step 1 (epoch 1, learning rate 0.02) would make the loss" in said
-    assert "the first output that is not is that of stage 'odd'" in said
+    text = fails(net, small, training.Config(batch_size=5, learning_rate=0.02))
+    assert "step 1 (epoch 1, learning rate 0.02) would make the loss" in text
+    assert "the first output that is not is that of stage 'odd'" in text
     chex.assert_trees_all_equal(weights(net), list(before))
 
 
 def test_a_later_step_is_found_and_the_weights_before_it_stay(small):
     """At such a rate the weights grow until they are too large for float32."""
-    how = {"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 23}
+    options = {"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 23}
     net, want = mlp(), mlp()
-    said = fails(net, small, training.Config(50, **how))
-    step = int(re.match(r"step (\d+) ", said)[1])
+    text = fails(net, small, training.Config(50, **options))
+    step = int(re.match(r"step (\d+) ", text)[1])
     assert 1 < step < 50
-    assert "(epoch " + str(step) in said
-    list(training.fit(want, small, training.Config(step - 1, **how)))
+    assert "(epoch " + str(step) in text
+    list(training.fit(want, small, training.Config(step - 1, **options)))
     chex.assert_trees_all_equal(weights(net), weights(want))
 
 
@@ -68,8 +68,8 @@ def test_no_step_is_taken_behind_the_bad_one(small):
     sets = data.Dataset({**small.train, "table": table}, small.test, small.classes)
     net, want = mlp(), mlp()
     # Once two steps have set the pace, the others are one dispatch.
-    said = fails(net, sets, training.Config(1, batch_size=5))
-    assert said.startswith("step 3 (epoch 1")
+    text = fails(net, sets, training.Config(1, batch_size=5))
+    assert text.startswith("step 3 (epoch 1")
     records = training.fit(want, small, config)
     assert [next(records).step for _ in range(2)] == [1, 2]
     records.close()
@@ -80,8 +80,8 @@ def test_data_are_looked_at_first(small):
     table = small.train["table"].copy()
     table[4, 1] = np.nan
     sets = data.Dataset({**small.train, "table": table}, small.test, small.classes)
-    said = fails(mlp(), sets, training.Config(batch_size=23))
-    assert "the inputs of the batch are not" in said
+    text = fails(mlp(), sets, training.Config(batch_size=23))
+    assert "the inputs of the batch are not" in text
 
 
 @pytest.mark.full
@@ -89,55 +89,55 @@ def test_weights_gradients_and_the_optimizer_are_told_apart(small):
     net = mlp()
     net.stages["aa"].kernel[...] = net.stages["aa"].kernel[...].at[0, 0].set(jnp.inf)
     config = training.Config(batch_size=23)
-    said = fails(net, small, config)
-    assert "the weights stages/aa/kernel are not, from the start" in said
+    text = fails(net, small, config)
+    assert "the weights stages/aa/kernel are not, from the start" in text
     steep = with_stage(lambda x: jnp.sqrt(jnp.abs(x - x)))
     assert "the loss is, but the gradient of stages/zz" in fails(steep, small, config)
 
     def loss(logits, labels):
         return tasks.cross_entropy(logits, labels) / 0
 
-    said = fails(mlp(), small, config, loss=loss)
-    assert "every stage's output is, but the loss is not" in said
+    text = fails(mlp(), small, config, loss=loss)
+    assert "every stage's output is, but the loss is not" in text
     wild = optax.sgd(jnp.inf)
-    said = fails(mlp(), small, config, optimizer=wild)
-    assert "learning rate that of your optimizer" in said
-    assert "everything is finite but the step of the optimizer" in said
+    text = fails(mlp(), small, config, optimizer=wild)
+    assert "learning rate that of your optimizer" in text
+    assert "everything is finite but the step of the optimizer" in text
 
 
 @pytest.mark.parametrize(
-    "how",
+    "options",
     [
         {"feed": "stream"},
         pytest.param({"accumulate": 5, "mixup": 0.3}, marks=pytest.mark.full),
     ],
 )
-def test_it_is_found_in_every_kind_of_step(small, how):
+def test_it_is_found_in_every_kind_of_step(small, options):
     net = with_stage(lambda x: jnp.log(x - x))
-    said = fails(net, small, training.Config(batch_size=5, **how))
-    assert "stage 'odd'" in said
+    text = fails(net, small, training.Config(batch_size=5, **options))
+    assert "stage 'odd'" in text
 
 
 @pytest.mark.full
 def test_the_network_is_named_among_many(small):
     nets = [mlp(0), mlp(1), mlp(2)]
     nets[1].stages["zz"].bias[...] = jnp.full(7, jnp.nan)
-    said = fails(nets, small, training.Config(batch_size=5))
-    assert said.startswith("step 1 of network 1 (epoch 1")
+    text = fails(nets, small, training.Config(batch_size=5))
+    assert text.startswith("step 1 of network 1 (epoch 1")
 
 
 @pytest.mark.full
 def test_the_last_good_checkpoint_stays(tmp_path, small):
-    how = {"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 23}
-    config = training.Config(50, **how, save_every=0.0)
-    said = fails(mlp(), small, config, folder=tmp_path)
-    step = int(re.match(r"step (\d+) ", said)[1])
+    options = {"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 23}
+    config = training.Config(50, **options, save_every=0.0)
+    text = fails(mlp(), small, config, folder=tmp_path)
+    step = int(re.match(r"step (\d+) ", text)[1])
     folders = [
         p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdecimal()
     ]
     assert max(map(int, folders)) == step - 1
     again = fails(mlp(), small, config, folder=tmp_path, resume=True)
-    assert again == said
+    assert again == text
 
 
 # Progress.
