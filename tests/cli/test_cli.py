@@ -346,6 +346,7 @@ def test_refusals_are_one_line(words, message, digits, run, capsys, tmp_path):
     assert not (tmp_path / "train").exists()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("weights", "remark"), [((), True), (("balanced",), False)])
 def test_classes_of_unequal_size_are_noticed(tmp_path, capsys, weights, remark):
     root = files.digits(tmp_path / "digits", per_class=20)

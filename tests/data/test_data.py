@@ -456,6 +456,7 @@ def test_affine_maps_move_pictures_as_far_as_they_say():
     np.testing.assert_array_equal(moved[..., 0], moved[..., 1])
 
 
+@pytest.mark.full
 def test_an_affine_map_of_nothing_is_nothing():
     images = jax.random.normal(jax.random.key(1), (3, 6, 7, 2))
     still = data.random_affine(

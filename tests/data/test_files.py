@@ -580,6 +580,7 @@ def test_cells_as_spreadsheets_write_them(tmp_path):
 # Names
 
 
+@pytest.mark.full
 def test_named_pictures_of_another_size(data_dir):
     plain = data.load("digits", data_dir=data_dir)
     grown = data.load("digits", data_dir=data_dir, size=24)

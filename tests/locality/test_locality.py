@@ -60,6 +60,7 @@ def test_random_labels_and_many_columns_leave_chance(rng):
     assert found.verdict != locality.CARRIES
 
 
+@pytest.mark.full
 def test_the_test_is_that_of_the_definition(rng):
     x, y = noise(rng, 60, columns=5)
     found = locality.test(x, y, key=KEY, seeds=4, budget=3, rivals=False)

@@ -107,7 +107,9 @@ def slow_operations(text):
 
 
 @pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.full), 3])
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name", ["images", "signals", pytest.param("volumes", marks=pytest.mark.full)]
+)
 def test_a_train_step_has_the_form_that_is_fast_on_a_cpu(name, steps):
     text = compiled_text(NETS[name], steps)
     assert "convolution(" in text

@@ -47,7 +47,7 @@ BILLIONS = {
 SMALL = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
 
 
-QUICK = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "densenet121")
+QUICK = ("lenet5", "alexnet", "vgg16", "resnet50")
 
 
 @pytest.mark.parametrize(
@@ -148,13 +148,16 @@ def test_paths_of_weights_are_those_of_the_stages():
     assert "layer1/0" in [path for path, _ in net.steps()]
 
 
-@pytest.mark.parametrize("name", ["resnet20", "googlenet"])
+@pytest.mark.parametrize(
+    "name", ["resnet20", pytest.param("googlenet", marks=pytest.mark.full)]
+)
 def test_any_size_and_any_number_of_channels(name):
     net = models.outline(name, classes=5, channels=4)
     for size in ((32, 48, 4), (75, 64, 4)):
         assert nn.summary(net, size).rows[-1].volume == (5,)
 
 
+@pytest.mark.full
 def test_a_new_head_on_an_old_network():
     net = models.build("resnet20", rngs=nnx.Rngs(0))
     new = models.with_head(net, classes=3, rngs=nnx.Rngs(1))
@@ -275,6 +278,7 @@ def heard(net):
     return jax.jit(lambda wave: nnx.merge(graph, state)(wave))
 
 
+@pytest.mark.full
 def test_a_batch_of_mixed_lengths_gives_the_logits_of_each_alone():
     net = heard(models.build("sound_net", rate=8000, classes=3, rngs=nnx.Rngs(0)))
     lengths = 700, 1023, 1024, 1025, 2000, 3001

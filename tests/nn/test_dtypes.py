@@ -90,7 +90,13 @@ def x(rng):
     return draw(rng, 2, 6, 8, 3)
 
 
-@pytest.mark.parametrize("make", MAKE)
+@pytest.mark.parametrize(
+    "make",
+    [
+        make if make in (conv, dense) else pytest.param(make, marks=pytest.mark.full)
+        for make in MAKE
+    ],
+)
 def test_bfloat16_computation_with_float32_parameters(make, rng, x):
     module = with_biases(make(**BFLOAT16), rng)
     chex.assert_trees_all_equal_dtypes(
@@ -222,6 +228,7 @@ def test_refusals(as_shipped, make):
         make(precision="most")
 
 
+@pytest.mark.full
 def test_sparse_edges_are_cast(rng):
     layer = nn.GraphConv(3, 4, rngs=nnx.Rngs(0), **BFLOAT16)
     dense_edges, features = jnp.abs(draw(rng, 5, 5)), draw(rng, 5, 3)

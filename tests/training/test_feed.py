@@ -129,6 +129,7 @@ def test_what_is_no_source_is_refused(small, as_shipped):
         data.Dataset(small.train, Shelf({"label": np.zeros(0, int)}), small.classes)
 
 
+@pytest.mark.full
 def test_bytes_stay_bytes_until_a_step(monkeypatch):
     split = pictures(20)
     sets = data.Dataset(split, split, tuple("0123456789"))

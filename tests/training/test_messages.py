@@ -45,6 +45,7 @@ def test_the_first_stage_that_is_not_finite_is_named(small):
     chex.assert_trees_all_equal(weights(net), list(before))
 
 
+@pytest.mark.full
 def test_a_later_step_is_found_and_the_weights_before_it_stay(small):
     """At such a rate the weights grow until they are too large for float32."""
     options = {"optimizer": "sgd", "learning_rate": 1e12, "batch_size": 23}
@@ -182,6 +183,7 @@ def test_progress_where_nothing_can_be_wrong(rng):
     assert file.getvalue().startswith("epoch 1, step 2 of 2: loss ")
 
 
+@pytest.mark.full
 def test_a_trace_is_written_of_the_second_record(tmp_path, small):
     config = training.Config(3, batch_size=5, profile=True)
     list(training.fit(mlp(), small, config, folder=tmp_path))
@@ -220,6 +222,7 @@ def test_a_report_of_curves_and_mistakes(tmp_path, capsys):
     assert training.hardware() in html
 
 
+@pytest.mark.full
 def test_a_report_states_the_loss_of_the_training(tmp_path, rng):
     table = rng.normal(size=(8, 3)).astype(np.float32)
     split = {"table": table, "label": np.arange(8) % 3}

@@ -223,6 +223,7 @@ def test_an_average_of_weights_is_optaxs(small):
     assert records[-1].loss < records[0].loss
 
 
+@pytest.mark.full
 def test_a_slow_average_is_not_the_network_before_training(small):
     nets = mlp(), mlp()
     for net, ema in zip(nets, (None, 0.999), strict=True):
@@ -309,6 +310,7 @@ def test_a_frozen_prefix_stays(small):
     assert (start["stages"]["aa"]["kernel"] != end["stages"]["aa"]["kernel"]).any()
 
 
+@pytest.mark.full
 def test_a_frozen_prefix_is_seen_as_it_is_evaluated(small):
     """Features by hand, and a network of the last stage alone on them."""
     net = normed()

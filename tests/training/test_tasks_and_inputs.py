@@ -213,6 +213,7 @@ def test_each_of_several_networks_is_restored(tmp_path):
         training.restore(last, mlp(), index=3)
 
 
+@pytest.mark.full
 def test_stacked_networks_are_restored(tmp_path, monkeypatch):
     monkeypatch.setattr("cnn_jax.training.trainer.side_by_side", lambda: True)
     nets = [mlp(seed) for seed in range(2)]

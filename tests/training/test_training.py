@@ -157,6 +157,7 @@ def test_many_networks_may_be_stacked(rng, monkeypatch, tmp_path, own):
         list(training.fit(nets, small_set(), config))
 
 
+@pytest.mark.full
 def test_many_convolutions_learn_as_each_alone(rng, monkeypatch):
     images = rng.normal(size=(6, 5, 7, 2)).astype(np.float32)
     split = {"image": images, "label": np.arange(6) % 3}
