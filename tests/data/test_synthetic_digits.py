@@ -109,6 +109,7 @@ def test_sounds_have_no_height_and_pictures_no_rate(data_dir):
         data.load("digits", rate=8000, data_dir=data_dir)
 
 
+@pytest.mark.full
 def test_without_array_record_the_words_are_the_same(data_dir, tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(

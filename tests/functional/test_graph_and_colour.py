@@ -192,6 +192,7 @@ def test_slopes_at_kinks_are_as_stated(name, slopes):
         np.testing.assert_allclose(got, slope, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_the_experiment_shows_the_grey_of_the_function(monkeypatch):
     shown = []
     monkeypatch.setattr(report, "images", lambda images, **_: shown.extend(images))

@@ -240,6 +240,7 @@ def test_gradients_of_any_order(rng, method, padding_mode):
         check_grads(jax.jit(f), wide, order=2, modes=["fwd", "rev"], rtol=1e-3)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("synonym", "method"), [("bilinear", "linear"), ("bicubic", "cubic")]
 )

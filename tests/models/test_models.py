@@ -99,6 +99,7 @@ def test_small_residual_nets_are_table_6():
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.full
 def test_an_outline_takes_no_memory():
     net = models.outline("resnet152")
     leaves = jax.tree.leaves(nnx.state(net))

@@ -48,6 +48,7 @@ def test_records_are_the_functions(rng, stage):
     assert_close(stage(x), OTHERS[stage](x))
 
 
+@pytest.mark.full
 def test_pictures_of_sounds_have_a_channel(rng):
     x, options = draw(rng, 2, 900), dict(n_fft=128, hop_length=64)
     mel = options | dict(sr=8000, n_mels=12)

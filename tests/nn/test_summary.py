@@ -161,6 +161,7 @@ def test_a_stage_that_does_not_fit_is_named():
         nn.summary(net, (32, 32, 1))
 
 
+@pytest.mark.full
 def test_models_refuse():
     with pytest.raises(ValueError, match="`size` is 28.*at least 32"):
         models.lenet5(size=28, rngs=nnx.Rngs(0))

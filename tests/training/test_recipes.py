@@ -174,6 +174,7 @@ def test_gradients_are_added_up(small, accumulate):
     assert_same(weights(net), want)
 
 
+@pytest.mark.full
 def test_a_part_of_padding_rows_counts_for_nothing(small):
     # 23 examples in batches of 20: the second has 3, and parts of it have none at all.
     options = {"batch_size": 20, "epochs": 2}
