@@ -46,7 +46,8 @@ class Train:
         batch_size: Examples per step.
         learning_rate: The peak of a one-cycle schedule.
         augment: Random changes of training examples, any of crop, flip, affine,
-            elastic, cutout, time_mask and frequency_mask.
+            elastic, rotate, resized_crop, color_jitter, grayscale, invert,
+            permute_channels, trivial_augment, cutout, time_mask and frequency_mask.
         class_weights: `balanced` gives rare classes more weight in the loss.
         precision: The dtype of the computation.
         name: The name of the run.

@@ -57,8 +57,10 @@ def check_images(config: Config, shape: Any) -> None:
         ValueError: If it has not three axes.
     """
     if not isinstance(shape, tuple) or len(shape) != 3:
+        name = "augment" if config.augment else "cutmix"
+        value = getattr(config, name)
         raise ValueError(
-            f"`augment` is {config.augment}, which changes images (height, width, "
+            f"`{name}` is {value}, which changes images (height, width, "
             f"channels), but an input is {shape}: leave it out, or train the stages "
             "that read the image on images."
         )

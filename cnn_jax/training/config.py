@@ -36,6 +36,8 @@ class Config:
             weights inversely proportional to the class counts of the training split.
         augment: Names of `data.AUGMENTS`, applied in order.
         mixup: α of the Beta distribution of the mixing ratio; 0 turns mixup off.
+        cutmix: α of the Beta distribution of the area that is kept; 0 turns cutmix off.
+            With `mixup` as well, each batch uses one of the two at random.
         precision: The dtype of the computation. Weights, gradients and batch statistics
             are float32 either way.
         accumulate: The number of parts that a batch is processed in, to save memory.
@@ -82,6 +84,7 @@ class Config:
     class_weights: tuple[float, ...] | Literal["balanced"] | None = None
     augment: tuple[AugmentName, ...] = ()
     mixup: float = 0.0
+    cutmix: float = 0.0
     precision: Precision = "float32"
     accumulate: int = 1
     clip: float | None = None
@@ -178,6 +181,7 @@ _RANGES: dict[str, tuple[int | float, float | None]] = {
     "weight_decay": (0.0, None),
     "label_smoothing": (0.0, 1.0),
     "mixup": (0.0, None),
+    "cutmix": (0.0, None),
     "accumulate": (1, None),
     "clip": (0.0, None),
     "ema": (0.0, 1.0),

@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array
 
-from cnn_jax.data import mixup
+from cnn_jax.data import cutmix, mixup
 from cnn_jax.data.augment import Augment
 from cnn_jax.data.dataset import floats
 from cnn_jax.lowering import compiler_options
@@ -43,6 +43,7 @@ class StepSpec(NamedTuple):
     batch_size: int
     augment: Augment | None = None
     mixup: float = 0.0
+    cutmix: float = 0.0
     half: bool = False
     accumulate: int = 1
     ema: float | None = None
@@ -201,11 +202,27 @@ def augmented(
     x = floats(x)
     if spec.augment is not None:
         x = spec.augment(keys[0], x)
-    if not spec.mixup:
+    if not (spec.mixup or spec.cutmix):
         return x, [(1.0, y)]
-    x, partner, share = mixup(keys[1], x, alpha=spec.mixup)
+    x, partner, share = _mixed(spec, keys[1], x)
     other = jax.tree.map(lambda array: array[partner], y)
     return x, [(share, y), (1 - share, other)]
+
+
+def _mixed(spec: StepSpec, key: chex.PRNGKey, x: Any) -> tuple[Any, Array, Array]:
+    """Mixup or cutmix; if both are on, a fair coin decides for the batch."""
+    if not spec.cutmix:
+        return mixup(key, x, alpha=spec.mixup)
+    if not spec.mixup:
+        return cutmix(key, x, alpha=spec.cutmix)
+    coin, key = jax.random.split(key)
+    return jax.lax.cond(
+        jax.random.bernoulli(coin),
+        partial(mixup, alpha=spec.mixup),
+        partial(cutmix, alpha=spec.cutmix),
+        key,
+        x,
+    )
 
 
 def forward(

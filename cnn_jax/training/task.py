@@ -109,6 +109,7 @@ def spec_of(
         config.batch_size,
         augment=augment,
         mixup=config.mixup,
+        cutmix=config.cutmix,
         half=config.precision == "bfloat16",
         accumulate=config.accumulate,
         ema=config.ema,

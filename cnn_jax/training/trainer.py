@@ -79,8 +79,9 @@ class Trainer:
         self.rate = None
         if optimizer is None:
             self.rate, optimizer = _optimizer(config, self.steps)
-        if augment is None and config.augment:
+        if (augment is None and config.augment) or config.cutmix:
             check_images(config, self.datasets[0].shape)
+        if augment is None and config.augment:
             augment = augmentation(*config.augment)
         task = task_of(config, self.datasets, task, loss)
         trained, graph, self.parts = split(

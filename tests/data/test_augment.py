@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
+from cnn_jax.data.augment.geometry import _part_sizes
 from tests.helpers import assert_close, compiled
 
 KEY = jax.random.key(3)
@@ -13,7 +14,7 @@ KEY = jax.random.key(3)
 
 @pytest.fixture
 def images(rng):
-    return jnp.asarray(rng.normal(size=(40, 9, 12, 2)), jnp.float32)
+    return jnp.asarray(rng.uniform(-1, 1, size=(40, 9, 12, 3)), jnp.float32)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,8 @@ def test_every_augmentation(images, name):
     # Each picture has a chance of its own: the same picture comes out in many ways.
     alike = jnp.broadcast_to(images[:1], images.shape)
     different = {np.asarray(image).tobytes() for image in augment(KEY, alike)}
-    assert len(different) > (1 if name == "flip" else 9)
+    few = {"flip": 1, "grayscale": 1, "invert": 1, "permute_channels": 5}
+    assert len(different) > few.get(name, 9)
     assert np.isfinite(out).all()
 
 
@@ -129,6 +131,57 @@ def test_mixup_by_its_formula(images):
         float(data.mixup(jax.random.key(i), images, alpha=0.5)[2]) for i in range(60)
     ]
     assert 0 <= min(shares) < 0.1 < 0.9 < max(shares) <= 1
+
+
+def test_cutmix_by_its_formula(images):
+    mixed, partner, share = compiled(data.cutmix)(KEY, images)
+    assert sorted(partner.tolist()) == list(range(40))
+    taken = np.asarray((mixed != images).any(axis=-1))
+    taken = taken[np.asarray(partner) != np.arange(40)]
+    assert (taken == taken[0]).all()  # One rectangle for the batch.
+    rows, columns = np.flatnonzero(taken[0].any(1)), np.flatnonzero(taken[0].any(0))
+    assert taken[0].sum() == len(rows) * len(columns)
+    assert_close(1 - share, taken[0].mean())
+    np.testing.assert_array_equal(
+        mixed[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1],
+        images[partner][:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1],
+    )
+    keys = jax.random.split(KEY, 60)
+    shares = jax.vmap(lambda key: data.cutmix(key, images)[2])(keys)
+    assert shares.min() < 0.4 < 0.9 < shares.max() <= 1
+
+
+def test_a_resized_crop_of_everything_is_the_image(images):
+    whole = compiled(data.resized_crop)(KEY, images, scale=(1.0, 1.0), ratio=(1.3, 1.4))
+    np.testing.assert_allclose(whole, images, atol=1e-5)
+    # No part of that ratio fits; the largest one in the middle is taken.
+    column = compiled(data.resized_crop)(
+        KEY, images, scale=(1.0, 1.0), ratio=(1 / 9, 1 / 9)
+    )
+    assert_close(column, jnp.broadcast_to(column[:, :, :1], column.shape))
+
+
+def test_parts_have_the_area_and_the_ratio(images):
+    keys = jax.random.split(KEY, 50)
+    sizes = jax.vmap(
+        lambda key: _part_sizes(key, 40, (90, 120), (0.2, 0.6), (0.5, 2.0))
+    )(keys).reshape(-1, 2)
+    area, ratio = sizes.prod(1) / (90 * 120), sizes[:, 1] / sizes[:, 0]
+    assert 0.19 < area.min() < 0.22
+    assert 0.57 < area.max() < 0.61
+    assert abs(area.mean() - 0.4) < 0.02
+    assert 0.49 < ratio.min() < 0.55
+    assert 1.8 < ratio.max() < 2.05
+
+
+def test_a_rotation_keeps_the_middle_and_turns_any_angle():
+    image = jnp.zeros((200, 9, 9, 1)).at[:, 4, 4].set(1.0).at[:, 0, 4].set(2.0)
+    turned = compiled(data.rotate)(KEY, image)
+    np.testing.assert_allclose(turned[:, 4, 4, 0], 1, atol=1e-5)
+    rows, columns = jnp.indices((9, 9)) - 4
+    bright = jnp.argmax(turned.reshape(200, -1), axis=1)
+    angles = jnp.arctan2(rows.ravel()[bright], columns.ravel()[bright])
+    assert np.histogram(angles, 3, (-np.pi, np.pi))[0].min() > 30
 
 
 def test_augmentations_in_turn(images):

@@ -511,6 +511,7 @@ BAD = {
     "class_weights": ((1.0, -1.0),),
     "augment": (("crop", "spin"), "crop"),
     "mixup": (-1.0,),
+    "cutmix": (-1.0,),
     "precision": ("float16",),
     "accumulate": (0, 3),
     "clip": (0.0, -1.0),
@@ -543,3 +544,31 @@ def test_what_may_differ_when_a_run_goes_on():
     assert cosine.differences(training.Config(schedule="cosine")) == [
         "epochs: 2 here, 10 there"
     ]
+
+
+@pytest.mark.full
+def test_cutmix_and_mixup_take_turns(rng):
+    images = rng.normal(size=(12, 5, 6, 1)).astype(np.float32)
+    split = {"image": images, "label": np.arange(12) % 3}
+    sets = data.Dataset(train=split, test=split, classes=("a", "b", "c"))
+    flat = {"out": nn.Dense((5, 6, 1), 3, rngs=nnx.Rngs(0))}
+    options = dict(loss=None, optimizer=None, augment=None)
+    both = training.trainer.Trainer(
+        nn.Chain(flat), sets, full(batch_size=12, cutmix=1.0, mixup=1.0), **options
+    )
+    both.start()
+    from cnn_jax.training.step import augmented
+
+    batch = jnp.asarray(images), jnp.asarray(split["label"]), jnp.ones(12)
+    cut = []
+    for key in jax.random.split(jax.random.key(0), 24):
+        x, ((share, _), (other, _)) = augmented(both.spec, batch, key)
+        np.testing.assert_allclose(share + other, 1, rtol=1e-6)
+        # Cutmix takes pixels of an image or its partner, and mixup makes new ones.
+        cut.append(bool(np.isin(np.asarray(x), images).all()))
+    assert 4 < sum(cut) < 20
+
+
+def test_cutmix_needs_images(small):
+    with pytest.raises(ValueError, match="`cutmix` is 1.0, which changes images"):
+        training.fit(mlp(), small, training.Config(1, 5, cutmix=1.0))
