@@ -15,6 +15,7 @@ from cnn_jax.models.registry import with_head as with_head
 from cnn_jax.models.resnet import resnet as resnet
 from cnn_jax.models.resnet import small_resnet as small_resnet
 from cnn_jax.models.small_cnn import small_cnn as small_cnn
+from cnn_jax.models.small_vgg import small_vgg as small_vgg
 from cnn_jax.models.sound_net import sound_net as sound_net
 from cnn_jax.models.vgg import vgg as vgg
 from cnn_jax.models.xo_net import xo_net as xo_net

@@ -16,6 +16,7 @@ from cnn_jax.models.lenet import lenet5
 from cnn_jax.models.mlp import mlp
 from cnn_jax.models.mobilenet import mobilenet_v1
 from cnn_jax.models.resnet import SMALL_DEPTHS, resnet, small_resnet
+from cnn_jax.models.small_vgg import small_vgg
 from cnn_jax.models.sound_net import sound_net
 from cnn_jax.models.vgg import vgg
 from cnn_jax.models.xo_net import xo_net
@@ -24,6 +25,7 @@ MODELS: dict[str, Callable[..., nn.Chain]] = {
     "xo_net": xo_net,
     "mlp": mlp,
     "sound_net": sound_net,
+    "small_vgg": small_vgg,
     "lenet5": lenet5,
     "lenet5_relu": partial(lenet5, activation=F.relu, pool=nn.MaxPool),
     "alexnet": alexnet,
@@ -41,6 +43,7 @@ SHAPES: dict[str, tuple[int, ...]] = {  # Of what each was made for; others: 224
     "lenet5": (32, 32, 1),
     "lenet5_relu": (32, 32, 1),
     "xo_net": (28, 28, 1),
+    "small_vgg": (64, 64, 3),
     **{f"resnet{depth}": (32, 32, 3) for depth in SMALL_DEPTHS},
 }
 OF_ONE_SIZE = ("lenet5", "lenet5_relu", "xo_net")
