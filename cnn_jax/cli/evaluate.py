@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cnn_jax import report, trained
 from cnn_jax.cli.options import positional
-from cnn_jax.cli.show import show_test
+from cnn_jax.cli.show import show_test, show_verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,5 +27,9 @@ class Evaluate:
         """Prints the accuracy of each class."""
         net = trained.load(self.run)
         page = report.Page(f"Evaluating {self.run}")
-        show_test(page, net, net.examples(self.data))
+        split = net.examples(self.data)
+        simple = trained.read_baseline(self.run) if self.data is None else None
+        verdict = trained.judge_split(net.net, split, net.about.classes, simple)
+        show_verdict(page, verdict)
+        show_test(page, net, split)
         return 0

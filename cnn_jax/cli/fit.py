@@ -4,7 +4,8 @@ import contextlib
 import time
 from pathlib import Path
 
-from cnn_jax import nn, report, training
+from cnn_jax import nn, report, trained, training
+from cnn_jax.cli.show import show_verdict
 from cnn_jax.data import Dataset
 
 
@@ -40,6 +41,10 @@ def run_fit(
             f"{folder}` evaluates the best weights so far."
         )
         raise
+    verdict = trained.judge(net, dataset)
+    trained.write_verdict(folder, verdict)
+    show_verdict(page, verdict, first=True)
+    page.section("The training in detail")
     path = training.write_report(folder, net, dataset, page=page)
     page.text(f"{time.time() - began:.0f} s on {training.hardware()}")
     page.text(f"report: {path}")

@@ -1,6 +1,7 @@
 """Sections of a page that several commands print."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def show_plan(
     config: training.Config,
     dataset: Dataset,
 ) -> None:
-    """Adds the network, its input and the options of the training.
+    """Adds the network in one line, and the options of the training.
 
     Args:
         page: The page.
@@ -87,7 +88,8 @@ def show_plan(
     """
     page.section(f"The network: {about.model}, {reason}")
     outline = models.outline(about.model, **about.options)
-    page.table(*nn.summary(outline, dataset.shape).table())
+    cost = nn.summary(outline, dataset.shape).headline()
+    page.text(f"{cost}; `cnn-jax summary` shows its stages.")
     inputs = {"image": "images of {} × {} × {}", "signal": "{:,} samples"}
     reads = inputs.get(about.reader["kind"], "{} columns").format(*dataset.shape)
     augment = ", ".join(config.augment) or "none"
@@ -95,8 +97,40 @@ def show_plan(
         f"It reads {reads}. {config.epochs} epochs in batches of {config.batch_size}, "
         f"{config.optimizer}, {config.schedule} schedule with a peak of "
         f"{config.learning_rate:g}; augmentation: {augment}. The weights with the "
-        "lowest validation loss are kept."
+        "lowest validation error are kept."
     )
+
+
+def show_changes(page: report.Page, kept: Mapping[str, trained.Kept]) -> None:
+    """Adds which changes of images keep their classes, and how that was measured.
+
+    Args:
+        page: The page.
+        kept: Of `trained.measure_changes`.
+    """
+    original = next(iter(kept.values())).original
+    found = ", ".join(f"{100 * one.changed:.0f} % {name}" for name, one in kept.items())
+    done = " and ".join(name for name, one in kept.items() if one.harmless)
+    page.text(
+        f"A simple classifier recognises {100 * original:.0f} % of held-out training "
+        f"images, and of their copies {found}. So images are "
+        f"{done or 'neither mirrored, rotated nor recoloured'} in training."
+    )
+
+
+def show_verdict(
+    page: report.Page, verdict: trained.Verdict, *, first: bool = False
+) -> None:
+    """Adds the accuracy beside what needs no network, and advice.
+
+    Args:
+        page: The page.
+        verdict: The verdict.
+        first: Whether it comes before everything else in the HTML file.
+    """
+    page.section(f"Result: {100 * verdict.accuracy:.1f} % right", first=first)
+    for line in [verdict.headline(), *verdict.advice()]:
+        page.text(line)
 
 
 def show_locality(page: report.Page, result: locality.Report) -> None:
@@ -146,5 +180,5 @@ def show_test(page: report.Page, net: trained.Trained, split: Any) -> None:
         accuracy = f"{100 * own.mean():.2f}" if len(own) else "–"
         rows.append([name, f"{len(own):,}", accuracy])
     rows.append(["all", f"{len(correct):,}", f"{100 * correct.mean():.2f}"])
-    page.section(f"On {len(correct):,} examples")
+    page.section("Accuracy of each class")
     page.table(["class", "examples", "accuracy, %"], rows)

@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
+import rich
+
 from cnn_jax import models, nn, trained
 from cnn_jax.cli.options import positional
 from cnn_jax.data.readers import from_fields
@@ -15,9 +17,11 @@ class Summary:
 
     Args:
         network: One of `cnn-jax models`, or a run folder.
+        depth: Levels of blocks that have rows; 1 for one row per block.
     """
 
     network: Annotated[str, *positional("NAME|RUN")]
+    depth: int = 1
 
     def __call__(self) -> int:
         """Prints a row per stage."""
@@ -28,5 +32,6 @@ class Summary:
         else:
             name, options = self.network, {}
             shape = models.made_for(name)
-        print(nn.summary(models.outline(name, **options), shape))
+        outline = models.outline(name, **options)
+        rich.print(nn.summary(outline, shape).upto(self.depth))
         return 0

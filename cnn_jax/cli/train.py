@@ -17,9 +17,10 @@ from cnn_jax.cli.options import (
     optional,
     positional,
 )
-from cnn_jax.cli.show import show_data, show_imbalance, show_plan
+from cnn_jax.cli.show import show_changes, show_data, show_imbalance, show_plan
 from cnn_jax.data import Dataset
 from cnn_jax.data.augment import AugmentName
+from cnn_jax.data.readers import Framing
 from cnn_jax.data.splits import with_validation
 
 
@@ -39,10 +40,13 @@ class Train:
             file names, such as `speaker` in `speaker-3_yes.wav`.
         drop: Columns of a table that are not used.
         size: Height and width that images are resized to.
+        framing: Whether images of another ratio are cropped, padded or stretched.
         rate: Samples per second that audio is resampled to.
         seconds: The length that audio is cut or padded to.
         broken: The largest fraction of files that may be broken.
         epochs: Passes over the training split.
+        minutes: Bounds the time by fewer epochs, as measured on this machine.
+        patience: Epochs without a better validation error after which training stops.
         batch_size: Examples per step.
         learning_rate: The peak of a one-cycle schedule.
         augment: Random changes of training examples, any of crop, flip, affine,
@@ -62,10 +66,13 @@ class Train:
     group: Annotated[str | None, optional("COLUMN|WORD", "no groups")] = None
     drop: Drop = ()
     size: Size = None
+    framing: Annotated[Framing | None, optional("crop|pad|stretch", FROM_DATA)] = None
     rate: Annotated[int | None, optional("HERTZ", FROM_DATA)] = None
     seconds: Annotated[float | None, optional("SECONDS", FROM_DATA)] = None
     broken: float = 0.01
     epochs: Annotated[int | None, optional("EPOCHS", FROM_DATA)] = None
+    minutes: Annotated[float | None, optional("MINUTES", "no bound")] = None
+    patience: Annotated[int | None, optional("EPOCHS", "never")] = None
     batch_size: Annotated[int | None, optional("EXAMPLES", FROM_DATA)] = None
     learning_rate: Annotated[float | None, optional("RATE", "0.003")] = None
     augment: Annotated[
@@ -90,7 +97,7 @@ class Train:
         model, reason = trained.default_model(dataset)
         if self.model is not None:
             model, reason = self.model, "as given"
-        config = self._config(dataset)
+        config = self._config(page, dataset, model)
         about = trained.make_metadata(
             dataset,
             model,
@@ -99,9 +106,12 @@ class Train:
             seed=self.seed,
             data_dir=None if self.data_dir is None else str(self.data_dir),
         )
-        show_plan(page, about, reason, config, dataset)
         net = about.build()
         training.check(net, dataset, config)  # Before there is a run folder.
+        if self.minutes is not None:
+            epochs = trained.epochs_within(self.minutes, net, dataset, config)
+            config = dataclasses.replace(config, epochs=epochs)
+        show_plan(page, about, reason, config, dataset)
         folder = training.Run.create(self.runs, "train", self.name, about).folder
         trained.write_splits(folder, dataset)
         return run_fit(page, folder, net, dataset, config, began)
@@ -118,6 +128,7 @@ class Train:
             "drop": self.drop,
             "rate": self.rate,
             "seconds": self.seconds,
+            "framing": self.framing,
             "broken": self.broken,
             "seed": self.seed,
             "data_dir": self.data_dir,
@@ -129,14 +140,25 @@ class Train:
             dataset = data.load(self.data, size=minimum, **options)
         return with_validation(dataset, seed=self.seed)
 
-    def _config(self, dataset: Dataset) -> training.Config:
+    def _config(
+        self, page: report.Page, dataset: Dataset, model: str
+    ) -> training.Config:
+        """The options; random changes of images are those that keep their classes."""
+        harmless: list[str] = []
+        if len(dataset.shape) == 3 and self.augment is None:
+            kept = trained.measure_changes(dataset, seed=self.seed)
+            show_changes(page, kept)
+            harmless = [name for name, one in kept.items() if one.harmless]
         return trained.default_config(
             dataset,
+            model,
+            harmless,
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             augment=self.augment,
             class_weights=self.class_weights,
+            patience=self.patience,
             precision=self.precision,
             seed=self.seed,
         )

@@ -4,12 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cnn_jax.data.dataset import Dataset, Origin
 from cnn_jax.data.files import check_broken, read_split, remarks
-from cnn_jax.data.readers import AUDIO_SUFFIXES, IMAGE_SUFFIXES, Reader
+from cnn_jax.data.readers import AUDIO_SUFFIXES, IMAGE_SUFFIXES, Framing, Reader
 from cnn_jax.data.sizes import reader_for
 from cnn_jax.data.splits import split_rows
 
@@ -32,6 +33,7 @@ def load_folder(
     size: int | None = None,
     rate: int | None = None,
     seconds: float | None = None,
+    framing: Framing | None = None,
     group: str | None = None,
     broken: float = 0.01,
     seed: int = 0,
@@ -49,6 +51,7 @@ def load_folder(
         size: Height and width of images; see `sizes.reader_for` for the defaults.
         rate: Samples per second of audio.
         seconds: The length of audio.
+        framing: What happens to images of another ratio; see `readers.ImageReader`.
         group: Keeps files together in one split, by a part of their names: `speaker`
             finds what follows this word, as in `speaker-3_yes.wav`; a regular
             expression with parentheses finds what is between them.
@@ -67,7 +70,8 @@ def load_folder(
     files, notes = list_files(root), []
     if reader is None:
         paths = [root / name for name in files]
-        reader, notes = reader_for(paths, size=size, rate=rate, seconds=seconds)
+        form: Any = {"size": size, "rate": rate, "seconds": seconds}
+        reader, notes = reader_for(paths, **form, framing=framing)
     splits = splits or _splits(root, files, group, seed)
     classes = tuple(sorted(set(files.values())))
     count = sum(map(len, splits.values()))

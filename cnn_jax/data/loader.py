@@ -24,7 +24,7 @@ from cnn_jax.data.options import (
 )
 from cnn_jax.data.own import load_own
 from cnn_jax.data.quiet import quiet
-from cnn_jax.data.readers import ImageReader
+from cnn_jax.data.readers import Framing, ImageReader
 from cnn_jax.data.splits import check_seed
 from cnn_jax.data.streamed import fit_image
 from cnn_jax.data.table import SUFFIXES, load_table
@@ -40,6 +40,7 @@ def load(
     size: int | None = None,
     rate: int | None = None,
     seconds: float | None = None,
+    framing: Framing | None = None,
     broken: float = 0.01,
     seed: int = 0,
     data_dir: str | Path | None = None,
@@ -65,6 +66,8 @@ def load(
         size: Height and width that images are resized to.
         rate: Samples per second that audio is resampled to.
         seconds: The length that audio is cut or padded to.
+        framing: `crop`, `pad` or `stretch`: what happens to images in a folder whose
+            ratio of height to width is another one.
         broken: The largest fraction of files that may be broken.
         seed: Of the splits, where they are not given.
         data_dir: The folder of named data sets; by default `$TFDS_DATA_DIR` or
@@ -97,11 +100,11 @@ def load(
     named = not str(name) or str(name).split("/")[0] in VERSIONS
     if path.is_dir() and not named:
         refuse("a folder", table)
-        return load_folder(path, **splits, **form, broken=broken)
+        return load_folder(path, **splits, **form, framing=framing, broken=broken)
     if path.suffix.lower() in SUFFIXES:
-        refuse("a table", form)
+        refuse("a table", form | {"framing": framing})
         return load_table(path, **splits, **table)
-    refuse("a named set", table | {"group": group})
+    refuse("a named set", table | {"group": group, "framing": framing})
     return _named(str(name), form, seed, data_dir)
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -19,6 +19,7 @@ IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 )
 AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga"))
+Framing = Literal["crop", "pad", "stretch"]
 FULL_SCALE = 0.999  # From which a sample counts as clipped.
 CLIPPED = 0.001  # The largest fraction of such samples without a remark.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -29,16 +30,20 @@ class ImageReader:
     """Reads images of any format and size as bytes of one size.
 
     An image is rotated as its EXIF says, laid on white where it is transparent,
-    converted to 8 bits and to grey or RGB, scaled to cover the size, and cropped at the
-    centre. Of an animation the first frame is read. The format is recognised by the
-    content of a file, not by its name.
+    converted to 8 bits and to grey or RGB, and scaled to the size. Of an animation the
+    first frame is read. The format is recognised by the content of a file, not by its
+    name.
 
     Args:
         size: Height and width.
         channels: 1 for grey, 3 for RGB.
+        framing: What happens to an image of another ratio of height to width. `crop`
+            cuts the sides that exceed the size, `pad` adds black bars, and `stretch`
+            changes the ratio.
 
     Raises:
-        ValueError: If a size is below 1, or channels are not 1 or 3.
+        ValueError: If a size is below 1, channels are not 1 or 3, or there is no such
+            framing.
 
     Example:
         >>> ImageReader((28, 28), channels=1).shape
@@ -48,12 +53,18 @@ class ImageReader:
     kind: ClassVar[str] = "image"
     size: tuple[int, int]
     channels: int
+    framing: Framing = "crop"
 
     def __post_init__(self):
         if min(self.size) < 1:
             raise ValueError(f"`size` is {self.size}, but must be at least 1 by 1.")
         if self.channels not in (1, 3):
             raise ValueError(f"`channels` is {self.channels}, but must be 1 or 3.")
+        if self.framing not in get_args(Framing):
+            raise ValueError(
+                f"`framing` is {self.framing!r}, but must be one of "
+                f"{', '.join(get_args(Framing))}."
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -95,9 +106,13 @@ class ImageReader:
         if isinstance(image, np.ndarray):
             grey = image.shape[-1] == 1
             image = Image.fromarray(image[..., 0] if grey else image)
-        height, width = self.size
+        size, method = (self.size[1], self.size[0]), Image.Resampling.BICUBIC
         image = _plain(image, "L" if self.channels == 1 else "RGB")
-        image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+        if self.framing == "stretch":
+            image = image.resize(size, method)
+        else:
+            scale = ImageOps.fit if self.framing == "crop" else ImageOps.pad
+            image = scale(image, size, method)
         return np.asarray(image).reshape(self.shape)
 
     def remark(self, image: np.ndarray) -> str:

@@ -13,6 +13,7 @@ from cnn_jax.data.errors import SYSTEM, raise_if_system
 from cnn_jax.data.readers import (
     AUDIO_SUFFIXES,
     AudioReader,
+    Framing,
     ImageReader,
     Reader,
     open_audio,
@@ -20,6 +21,7 @@ from cnn_jax.data.readers import (
 )
 
 SIZES = (32, 64, 128)  # Of images.
+MANY, MAX_OF_FEW = 7000, 64  # Fewer images than `MANY` are not larger than this.
 MAX_RATE, MAX_SECONDS = 22_050, 10.0  # Of audio.
 
 
@@ -29,15 +31,17 @@ def reader_for(
     size: int | None,
     rate: int | None,
     seconds: float | None,
+    framing: Framing | None = None,
 ) -> tuple[Reader, list[str]]:
     """The reader of some files, chosen from their headers.
 
     Args:
         paths: Images or audio files.
-        size: Height and width of images; by default 32, 64 or 128, as large as 1.5
-            times the median of the shorter sides allows.
+        size: Height and width of images; by default 32, 64 or, of many images, 128,
+            as large as 1.5 times the median of the shorter sides allows.
         rate: Samples per second of audio; by default the most common one, up to 22,050.
         seconds: The length of audio; by default the 95 % quantile, up to 10.
+        framing: See `ImageReader`; `pad` by default, which cuts nothing away.
 
     Returns:
         The reader, and remarks for the user.
@@ -47,21 +51,28 @@ def reader_for(
     """
     if any(path.suffix.lower() in AUDIO_SUFFIXES for path in paths):
         return _audio_reader(paths, rate, seconds)
-    return _image_reader(paths, size)
+    return _image_reader(paths, size, framing)
 
 
-def _image_reader(paths: Sequence[Path], size: int | None) -> tuple[Reader, list[str]]:
+def _image_reader(
+    paths: Sequence[Path], size: int | None, framing: Framing | None
+) -> tuple[Reader, list[str]]:
     """A reader in grey if all images are grey, and of a usual size."""
-    sides, grey = [], True
+    sizes, grey = [], True
     for path in paths:  # All headers, because one image in colour makes all so.
         with _skip_broken(), open_image(path) as image:
-            sides.append(min(image.size))
+            sizes.append(image.size)
             grey &= image.mode in ("1", "L", "LA") or image.mode.startswith("I")
-    if not sides:
+    if not sizes:
         raise ValueError(f"none of {len(paths):,} files is an image that can be read.")
-    note = f"the median of the shorter sides is {statistics.median(sides):g} pixels"
-    size = size or usual_size(sides)
-    return ImageReader((size, size), 1 if grey else 3), [note]
+    sides, framing = list(map(min, sizes)), framing or "pad"
+    notes = [f"the median of the shorter sides is {statistics.median(sides):g} pixels"]
+    oblong = sum(max(one) > 1.1 * min(one) for one in sizes)
+    if oblong:
+        notes.append(f"{oblong:,} images are not square: `framing` is {framing!r}")
+    largest = MAX_OF_FEW if len(sides) < MANY else SIZES[-1]
+    size = size or min(usual_size(sides), largest)
+    return ImageReader((size, size), 1 if grey else 3, framing), notes
 
 
 def usual_size(sides: Sequence[int]) -> int:

@@ -185,6 +185,14 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "xo_net": {"learning_rate": 3e-3, "batch_size": 50},
     "mlp": {"learning_rate": 3e-3, "schedule": "onecycle", "epochs": 60},
     "sound_net": {"learning_rate": 3e-3, "schedule": "onecycle", "epochs": 30},
+    "small_vgg": {
+        "learning_rate": 3e-3,
+        "schedule": "onecycle",
+        "epochs": 160,
+        "optimizer": "adamw",
+        "weight_decay": 0.05,
+        "label_smoothing": 0.1,
+    },
     "lenet5": {"learning_rate": 3e-3, "schedule": "onecycle", "epochs": 30},
     "alexnet": _IMAGENET
     | {"learning_rate": 0.01, "batch_size": 128, "weight_decay": 5e-4},

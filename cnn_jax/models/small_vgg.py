@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from flax import nnx
 
-import cnn_jax.functional as F
 from cnn_jax import nn
 from cnn_jax.models import _blocks
 from cnn_jax.nn.init import he_normal_out
@@ -24,9 +23,7 @@ def small_vgg(
 
     | Stage | Contents |
     |---|---|
-    | `conv1a`, `norm1a`, `relu1a`, `conv1b`, `norm1b`, `relu1b` | two convolutions |
-    | `pool1` | 2 × 2 max pooling |
-    | … | the same for each of `widths` |
+    | `block1`, … | twice 3 × 3 convolution, batch norm, ReLU; 2 × 2 max pooling |
     | `pooled` | the global maximum and mean of each feature map, side by side |
     | `dropout`, `classifier` | dropout and a dense layer |
 
@@ -57,15 +54,22 @@ def small_vgg(
     """
     stages: dict[str, nn.Stage] = {}
     inputs = channels
-    for block, width in enumerate(widths, 1):
-        for half in "ab":
-            options = {"init": he_normal_out, "rngs": rngs}
-            suffix = f"{block}{half}"
-            stages |= _blocks.conv_norm_relu(inputs, width, 3, suffix, **options)
-            inputs = width
-        stages[f"pool{block}"] = nn.MaxPool((2, 2))
+    for i, width in enumerate(widths, 1):
+        stages[f"block{i}"] = _block(inputs, width, rngs)
+        inputs = width
     largest, mean = nn.GlobalMaxPool(spatial=2), nn.GlobalAvgPool(spatial=2)
     stages["pooled"] = nn.Branches({"largest": largest, "mean": mean})
     stages["dropout"] = nn.Dropout(dropout, rngs=rngs)
     stages["classifier"] = _blocks.uniform_dense(2 * inputs, classes, rngs=rngs)
     return nn.Chain(stages)
+
+
+def _block(inputs: int, width: int, rngs: nnx.Rngs) -> nn.Chain:
+    options = {"init": he_normal_out, "rngs": rngs}
+    return nn.Chain(
+        {
+            **_blocks.conv_norm_relu(inputs, width, 3, 1, **options),
+            **_blocks.conv_norm_relu(width, width, 3, 2, **options),
+            "pool": nn.MaxPool((2, 2)),
+        }
+    )

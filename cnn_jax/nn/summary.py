@@ -57,13 +57,45 @@ class Summary:
         """Number of multiply-adds for one input in all stages."""
         return sum(row.multiply_adds for row in self.rows)
 
+    def headline(self) -> str:
+        """Parameters and multiply-adds in a few words.
+
+        Example:
+            >>> row = Row("conv", "Conv", (7, 7, 4), 40, 1764, None)
+            >>> Summary((9, 9, 1), (row,)).headline()
+            '40 parameters, 1.76 k multiply-adds'
+        """
+        cost = f"{_short(self.multiply_adds)} multiply-adds"
+        return f"{_short(self.parameters)} parameters, {cost}"
+
+    def upto(self, depth: int) -> "Summary":
+        """The summary with blocks that are nested deeper as one row each.
+
+        Args:
+            depth: The number of levels that have rows; 1 for one row per block.
+
+        Returns:
+            A summary with the same totals.
+
+        Raises:
+            ValueError: If `depth` is below 1.
+        """
+        if depth < 1:
+            raise ValueError(f"`depth` is {depth}, but must be at least 1.")
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows:
+            path = "/".join(row.name.split("/")[:depth])
+            groups.setdefault(path, []).append(row)
+        merged = tuple(_merged(path, rows) for path, rows in groups.items())
+        return Summary(self.input_shape, merged)
+
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The names of the columns, and a row of text per stage and for the totals."""
         columns = ["stage", "volume", "parameters", "multiply-adds"]
-        columns += ["receptive field", "stride", "offset"]
-        first = ["input", format_shape(self.input_shape), "", "", "", "", ""]
-        totals = [f"{self.parameters:,}", f"{self.multiply_adds:,}"]
-        last = ["total", "", *totals, "", "", ""]
+        columns += ["receptive field", "stride"]
+        first = ["input", format_shape(self.input_shape), "", "", "", ""]
+        totals = [f"{self.parameters:,}", _short(self.multiply_adds)]
+        last = ["total", "", *totals, "", ""]
         return columns, [first, *map(_cells, self.rows), last]
 
     def __rich__(self) -> Table:
@@ -73,7 +105,7 @@ class Summary:
             justify = "left" if name == "stage" else "right"
             # In a narrow terminal, text continues on the next line instead of being
             # cut. A header of two words takes two lines.
-            header = name.replace(" ", "\n")
+            header = name.replace(" ", "\n").replace("-", "-\n")
             table.add_column(header, justify=justify, overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))  # A name such as "[a]" is not markup.
@@ -163,17 +195,39 @@ def _row(node: Node, field: ReceptiveField | None) -> Row:
     )
 
 
+def _merged(path: str, rows: list[Row]) -> Row:
+    """One row for a block: its output, and the sums of its stages."""
+    if len(rows) == 1 and rows[0].name == path:
+        return rows[0]
+    own = [row.kind for row in rows if row.name == path]
+    return rows[-1]._replace(
+        name=path,
+        kind=own[0] if own else path,
+        parameters=sum(row.parameters for row in rows),
+        multiply_adds=sum(row.multiply_adds for row in rows),
+    )
+
+
+def _short(number: int) -> str:
+    """A count with three digits and k, M or G; counts below 1,000 as they are."""
+    for factor, unit in (10**9, "G"), (10**6, "M"), (10**3, "k"):
+        if number >= factor:
+            digits = 2 - int(math.log10(number / factor))
+            return f"{number / factor:.{digits}f} {unit}"
+    return str(number)
+
+
 def _cells(row: Row) -> list[str]:
     """The text of a row; numbers that are 0 are left out."""
-    field = ["all", "", ""]
+    field = ["all", ""]
     if row.receptive_field:
-        size, stride, offset = row.receptive_field
-        field = [format_shape(size), _per_axis(stride), _per_axis(offset)]
+        size, stride, _ = row.receptive_field
+        field = [format_shape(size), _per_axis(stride)]
     return [
         row.name if row.kind == row.name else f"{row.name} {row.kind}",
         format_shape(row.volume),
         f"{row.parameters:,}" if row.parameters else "",
-        f"{row.multiply_adds:,}" if row.multiply_adds else "",
+        _short(row.multiply_adds) if row.multiply_adds else "",
         *field,
     ]
 

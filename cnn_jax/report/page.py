@@ -44,12 +44,19 @@ class Page:
         self.title = title
         self.console = console or Console(highlight=False)
         self._sections: list[dict[str, Any]] = []
+        self._current: dict[str, Any] | None = None
         self._figures: list[bytes] = []
 
-    def section(self, title: str) -> None:
-        """Starts a section."""
+    def section(self, title: str, *, first: bool = False) -> None:
+        """Starts a section.
+
+        Args:
+            title: Its title.
+            first: Whether it comes before all others in the HTML file.
+        """
         self.console.print(f"\n{title}", style="bold", markup=False)
-        self._sections.append({"title": title, "parts": []})
+        self._current = {"title": title, "parts": []}
+        self._sections.insert(0 if first else len(self._sections), self._current)
 
     def text(self, text: str) -> None:
         """Adds a paragraph."""
@@ -124,9 +131,10 @@ class Page:
             (folder / f"{i:02}.png").write_bytes(png)
 
     def _add(self, kind: str, part: Any) -> None:
-        if not self._sections:
-            self._sections.append({"title": self.title, "parts": []})
-        self._sections[-1]["parts"].append((kind, part))
+        if self._current is None:
+            self._current = {"title": self.title, "parts": []}
+            self._sections.append(self._current)
+        self._current["parts"].append((kind, part))
 
 
 def _wav(samples: np.ndarray, rate: int) -> str:

@@ -1,15 +1,19 @@
 """The network and the options of a training where they are not given."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
-from cnn_jax import models, training
+from cnn_jax import models, nn, training
 from cnn_jax.data import Dataset
 from cnn_jax.data.dataset import length
 from cnn_jax.data.readers import AudioReader
+from cnn_jax.trained.invariance import CHANGES
 
 MIN_IMAGE_SIZE = 32  # For which the networks for small images were made.
+MANY = 5000  # Training images from which a large network is the default.
+BUDGET = 3.5e12  # Multiply-adds of a training: two to three minutes on two cores.
 
 
 def default_model(dataset: Dataset) -> tuple[str, str]:
@@ -25,12 +29,10 @@ def default_model(dataset: Dataset) -> tuple[str, str]:
         if isinstance(_reader(dataset), AudioReader):
             return "sound_net", "for audio: a log-mel spectrogram and convolutions"
         return "mlp", "for tables, whose columns have no order"
-    side, channels = min(dataset.shape[:2]), dataset.shape[-1]
-    if side > 64:
-        return "resnet18", f"for images of {side} pixels"
-    if channels == 1 and side <= 40:
-        return "lenet5_relu", "for small grey images"
-    return "resnet20", f"for images of {side} pixels"
+    count, side = length(dataset.train), min(dataset.shape[:2])
+    if count < MANY:
+        return "small_vgg", f"for {count:,} images, which are few"
+    return "resnet18" if side > 64 else "resnet20", f"for images of {side} pixels"
 
 
 def default_options(model: str, dataset: Dataset) -> dict[str, Any]:
@@ -70,36 +72,57 @@ def default_options(model: str, dataset: Dataset) -> dict[str, Any]:
     return options
 
 
-def default_config(dataset: Dataset, **given: Any) -> training.Config:
+def default_config(
+    dataset: Dataset,
+    model: str,
+    harmless: Collection[str] = (),
+    **given: Any,
+) -> training.Config:
     """The options of the training of some data where they are not given.
 
     Args:
         dataset: The data.
+        model: One of `models.MODELS`.
+        harmless: Those of `invariance.CHANGES` that keep the classes of images.
         **given: Fields of a `training.Config`; None stands for the default.
 
     Returns:
-        Adam with a one-cycle schedule; 10 to 60 epochs, fewer for more examples. Small
-        grey images are distorted, other images shifted and mirrored.
+        AdamW with a one-cycle schedule, of as many epochs as `BUDGET` allows, and the
+        random changes of images that are harmless; for tables and audio, Adam and 10 to
+        60 epochs, fewer for more examples.
     """
     count = length(dataset.train)
-    batch = int(np.clip(count // 8, min(16, count), 64))
-    epochs = int(np.clip(64_000 / count, 10, 60))
-    augment: tuple[Any, ...] = ()
-    if len(dataset.shape) == 3:
-        grey = dataset.shape[-1] == 1
-        augment = ("affine", "elastic") if grey else ("crop", "flip")
-    defaults = {
-        "epochs": epochs,
-        "batch_size": batch,
+    defaults: dict[str, Any] = {
+        "epochs": int(np.clip(64_000 / count, 10, 60)),
+        "batch_size": int(np.clip(count // 8, min(16, count), 64)),
         "optimizer": "adam",
         "schedule": "onecycle",
         "learning_rate": 3e-3,
-        "augment": augment,
         "keep_best": True,
         "save_every": 30.0,
     }
+    if len(dataset.shape) == 3:
+        defaults |= _for_images(dataset, model, harmless)
     given = {name: value for name, value in given.items() if value is not None}
     return training.Config(**defaults | given)
+
+
+def _for_images(
+    dataset: Dataset, model: str, harmless: Collection[str]
+) -> dict[str, Any]:
+    """Options that differ for images."""
+    outline = models.outline(model, **default_options(model, dataset))
+    cost = length(dataset.train) * nn.summary(outline, dataset.shape).multiply_adds
+    augment = ["affine"] if "rotated" in harmless else ["affine", "elastic"]
+    for change, names in CHANGES.items():
+        augment += names if change in harmless else ()
+    return {
+        "epochs": int(np.clip(BUDGET / cost, 10, 220)),
+        "optimizer": "adamw",
+        "weight_decay": 0.05,
+        "label_smoothing": 0.1,
+        "augment": tuple(augment),
+    }
 
 
 def _reader(dataset: Dataset) -> Any:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +55,7 @@ class CheckpointManager:
     def _opened(self) -> ocp.CheckpointManager:
         if self._manager is None:
             best = BestN(
-                get_metric_fn=lambda found: -found["score"],
+                get_metric_fn=lambda found: [-part for part in found["score"]],  # pyright: ignore[reportArgumentType]
                 n=1,
                 keep_checkpoints_without_metrics=False,
             )
@@ -75,12 +75,12 @@ class CheckpointManager:
         for path in self.folder.glob(PARTIAL):
             shutil.rmtree(path, ignore_errors=True)
 
-    def save(self, state: RunState, score: float) -> None:
+    def save(self, state: RunState, score: Sequence[float]) -> None:
         """Starts to write a checkpoint when the one before is finished.
 
         Args:
             state: What a resumed run continues from.
-            score: A loss; the checkpoint with the lowest is the best.
+            score: Error rate and loss; the checkpoint with the lowest is the best.
         """
         arrays = by_path(state.tree)
         notes = {

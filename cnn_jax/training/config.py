@@ -47,11 +47,12 @@ class Config:
         frozen: The last stage of a prefix that is not trained.
         head_weights: Each auxiliary head that is trained, and the weight of its loss.
         desired_error: The error rate of an epoch at which training stops early.
-        patience: The number of records without a better validation loss (training loss
-            where there is no validation split) after which training stops. It implies
-            `keep_best`. Networks that train together stop together, by their mean loss.
-        keep_best: Whether the network ends with the weights of the lowest validation
-            loss instead of the last ones.
+        patience: The number of records without a lower validation error rate, or an
+            equal one and a lower loss, after which training stops; without a validation
+            split, the training loss decides. It implies `keep_best`. Networks that
+            train together stop together, by their means.
+        keep_best: Whether the network ends with the weights of the best record in this
+            sense instead of the last ones.
         record_every: Steps between records, at most to the end of the epoch; by default
             an epoch.
         feed: Whether examples are stored on the device or streamed; by default their

@@ -13,7 +13,7 @@ from cnn_jax.training.record import Record
 def progress_bar(
     records: Iterable[Record], *, name: str = "", console: Console | None = None
 ) -> Generator[Record, None, None]:
-    """Shows records as a progress bar, or as plain lines where there is no terminal.
+    """Shows records as a progress bar, or as ten lines where there is no terminal.
 
     Args:
         records: What `fit` yields.
@@ -27,9 +27,13 @@ def progress_bar(
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(_bar(console)) if console.is_terminal else None
         task = None if bar is None else bar.add_task(name, now="")
+        tenth = 0
         for record in records:
             if bar is None or task is None:
-                console.print(_line(name, record), markup=False, soft_wrap=True)
+                reached = 10 * record.step // max(1, record.steps)
+                if reached > tenth:
+                    console.print(_line(name, record), markup=False, soft_wrap=True)
+                tenth = reached
             else:
                 total, now = record.steps, describe(record)
                 bar.update(task, completed=record.step, total=total, now=now)

@@ -1,6 +1,8 @@
 """A run is a folder: its configuration, its records, its checkpoint, its report."""
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -37,7 +39,8 @@ class Run:
         Args:
             root: Where all runs lie.
             experiment: What is run.
-            name: Of this run; the date and time by default.
+            name: Of this run; by default the date and time, with a number where a run
+                started in the same second.
             config: A dataclass, every field of which is written.
 
         Returns:
@@ -52,15 +55,7 @@ class Run:
             ...     Run.create(root, "xo", "first", config=None).folder.name
             'first'
         """
-        name = name or time.strftime("%Y-%m-%d_%H-%M-%S")
-        folder = Path(root) / experiment / name
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            raise FileExistsError(
-                f"{folder} exists already, and no run overwrites another: choose "
-                "another name, or move it away."
-            ) from None
+        folder = _made(Path(root) / experiment, name)
         fields = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else {}  # pyright: ignore[reportArgumentType]
         fields |= {"hardware": hardware()}
         (folder / "config.json").write_text(json.dumps(fields, indent=2, default=str))
@@ -71,3 +66,18 @@ class Run:
         line = json.dumps(record, default=lambda value: np.asarray(value).tolist())
         with open(self.folder / "metrics.jsonl", "a") as file:
             file.write(line + "\n")
+
+
+def _made(parent: Path, name: str | None) -> Path:
+    """A new folder of this name, or of the date and time."""
+    now = time.strftime("%Y-%m-%d_%H-%M-%S")
+    later = (f"{now}-{number}" for number in itertools.count(2))
+    for candidate in [name] if name else itertools.chain([now], later):
+        folder = parent / candidate
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise FileExistsError(
+        f"{parent / str(name)} exists already, and no run overwrites another: choose "
+        "another name, or move it away."
+    )

@@ -44,6 +44,7 @@ def run(digits, tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     (digits / "4" / "0007.png").write_bytes(b"broken")
     words = [digits, "--epochs", 12, "--runs", runs, "--name", "a"]
+    words += ["--model", "lenet5_relu"]
     with pytest.raises(SystemExit) as ended:
         cli.main(["train", *map(str, words)])
     assert ended.value.code == 0
@@ -55,7 +56,12 @@ def test_a_run_holds_all_that_was_found_and_chosen(run, digits):
     assert about.data == str(digits)
     assert about.model == "lenet5_relu"
     assert about.classes == tuple("0123456789")
-    assert about.reader == {"kind": "image", "size": [32, 32], "channels": 1}
+    assert about.reader == {
+        "kind": "image",
+        "size": [32, 32],
+        "channels": 1,
+        "framing": "pad",
+    }
     splits = trained.read_splits(run)
     assert {n: len(names) for n, names in splits.items()}.keys() == {
         "train",
@@ -65,14 +71,18 @@ def test_a_run_holds_all_that_was_found_and_chosen(run, digits):
     assert sum(map(len, splits.values())) == 299
     assert json.loads((run / "broken.json").read_text()).keys() == {"4/0007.png"}
     page = (run / "report.html").read_text()
-    for text in "lenet5_relu", "small grey", "4/0007.png", "affine", "validation":
+    for text in "lenet5_relu", "held-out training", "4/0007.png", "affine", "Result: ":
         assert text in page
 
 
 def test_evaluate_uses_the_test_split(run, capsys, digits):
     out, _, code = run_cli(capsys, "evaluate", run)
     assert code == 0
-    counts = [int(line.split()[1]) for line in out.splitlines() if line[1:2].isdigit()]
+    counts = [
+        int(line.split()[1])
+        for line in out.splitlines()
+        if line[:2].strip().isdigit() and line[0] == " "
+    ]
     kept = trained.read_splits(run)["test"]
     assert counts == list(np.bincount([int(name[0]) for name in kept]))
     share = re.search(rf"all +{len(kept)} +([\d.]+)", out)[1]
