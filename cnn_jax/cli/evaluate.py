@@ -29,7 +29,7 @@ class Evaluate:
         page = report.Page(f"Evaluating {self.run}")
         split = net.examples(self.data)
         simple = trained.read_baseline(self.run) if self.data is None else None
-        verdict = trained.judge_split(net.net, split, net.about.classes, simple)
+        verdict = trained.judge_split(net.net, split, net.about.classes, simple=simple)
         show_verdict(page, verdict)
         show_test(page, net, split)
         return 0

@@ -152,7 +152,7 @@ class Train:
         return trained.default_config(
             dataset,
             model,
-            harmless,
+            harmless=harmless,
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,

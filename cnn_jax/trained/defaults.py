@@ -75,6 +75,7 @@ def default_options(model: str, dataset: Dataset) -> dict[str, Any]:
 def default_config(
     dataset: Dataset,
     model: str,
+    *,
     harmless: Collection[str] = (),
     **given: Any,
 ) -> training.Config:

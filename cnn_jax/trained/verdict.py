@@ -137,6 +137,7 @@ def judge_split(
     net: Chain,
     split: Any,
     classes: tuple[str, ...],
+    *,
     simple: Baseline | None = None,
 ) -> Verdict:
     """The verdict on a network, on some examples.
@@ -161,13 +162,25 @@ def judge_split(
 
 
 def write_verdict(folder: str | Path, verdict: Verdict) -> None:
-    """Writes `verdict.json` into a run folder."""
+    """Writes `verdict.json` into a run folder.
+
+    Args:
+        folder: The run folder.
+        verdict: The verdict.
+    """
     text = json.dumps(dataclasses.asdict(verdict), indent=2)
     (Path(folder) / FILE).write_text(text)
 
 
 def read_baseline(folder: str | Path) -> Baseline | None:
-    """The baseline on the test split of a run, if there is one."""
+    """The baseline on the test split of a run, if there is one.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        Its name and accuracy; None for runs without a verdict.
+    """
     file = Path(folder) / FILE
     found = json.loads(file.read_text())["baseline"] if file.is_file() else None
     return None if found is None else Baseline(*found)

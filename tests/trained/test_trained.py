@@ -91,7 +91,9 @@ def test_defaults_follow_the_data(shape, reader, model, options, augment):
     found = dataset(shape, reader)
     assert trained.default_model(found)[0] == model
     assert trained.default_options(model, found) == {"classes": 2} | options
-    assert trained.default_config(found, model, ["mirrored"]).augment == augment
+    assert (
+        trained.default_config(found, model, harmless=["mirrored"]).augment == augment
+    )
 
 
 @pytest.mark.parametrize(
