@@ -234,3 +234,22 @@ def test_nothing_goes_on_from_inside_a_block(make):
     for cut in (f"{block}/nope", f"{inside}/nope", f"{block}/", ""):
         with pytest.raises(ValueError, match=f"no stage '{cut}'"):
             net.run(x, upto=cut)
+
+
+def test_blocks_are_one_row_each():
+    whole = nn.summary(models.outline("small_vgg", classes=3), (64, 64, 3))
+    short = whole.upto(1)
+    names = [row.name for row in short.rows]
+    assert names == [
+        "block1", "block2", "block3", "block4", "pooled", "dropout", "classifier"
+    ]  # fmt: skip
+    assert short.parameters == whole.parameters
+    assert short.multiply_adds == whole.multiply_adds
+    assert short.rows[0].volume == (32, 32, 24)
+    assert whole.upto(2) == whole
+    with pytest.raises(ValueError, match="`depth` is 0, but must be at least 1"):
+        whole.upto(0)
+    assert whole.headline() == "421 k parameters, 104 M multiply-adds"
+    for name in ("resnet152", "googlenet", "densenet121", "mobilenet_v1"):
+        table = str(nn.summary(models.outline(name), (224, 224, 3)).upto(2))
+        assert max(map(len, table.splitlines())) <= 80

@@ -272,3 +272,22 @@ def test_a_report_where_nothing_can_be_wrong(tmp_path, rng):
     html = training.write_report(tmp_path, net, sets).read_text()
     assert html.count("<img") == 1
     assert "logits were wrong" not in html
+
+
+def test_ten_lines_where_there_is_no_terminal(small):
+    out = io.StringIO()
+    console = Console(file=out, width=60)
+    config = training.Config(35, batch_size=23)
+    list(training.progress_bar(training.fit(mlp(), small, config), console=console))
+    lines = out.getvalue().splitlines()
+    assert [int(re.search(r"epoch (\d+)", line)[1]) for line in lines] == [
+        4, 7, 11, 14, 18, 21, 25, 28, 32, 35,
+    ]  # fmt: skip
+
+
+def test_runs_of_one_second_have_names_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("time.strftime", lambda _: "now")
+    names = [
+        training.Run.create(tmp_path, "xo", None, None).folder.name for _ in range(3)
+    ]
+    assert names == ["now", "now-2", "now-3"]
