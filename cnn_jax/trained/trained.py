@@ -11,9 +11,10 @@ from cnn_jax import training
 from cnn_jax.data import Dataset, Split
 from cnn_jax.data.files import attempts, check_broken, read_split
 from cnn_jax.data.folder import labels_in, list_files
+from cnn_jax.data.labels import labels_of
 from cnn_jax.data.readers import Reader, from_fields
 from cnn_jax.data.table import SUFFIXES as TABLES
-from cnn_jax.data.table import Table, labels_of, read_csv
+from cnn_jax.data.table import Table, in_file, read_csv
 from cnn_jax.nn import Chain
 from cnn_jax.tasks import Classification
 from cnn_jax.trained.metadata import Metadata, read_metadata
@@ -113,7 +114,8 @@ class Trained:
     def _table(self, reader: Table, path: Path, *, ours: bool) -> Split:
         rows = read_csv(path)
         labels = labels_of(path, rows, self.about.label, self.about.classes)
-        split = {"table": reader.fit(rows), "label": labels}
+        with in_file(path):
+            split = {"table": reader.fit(rows), "label": labels}
         if not ours:
             return split
         kept = np.array([int(row) - 1 for row in read_splits(self.folder)["test"]])
