@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cnn_jax import report, trained
 from cnn_jax.cli.options import positional
+from cnn_jax.cli.quantities import show_quantities
 from cnn_jax.cli.show import show_test
 
 
@@ -24,8 +25,12 @@ class Evaluate:
     ] = None
 
     def __call__(self) -> int:
-        """Prints the accuracy of each class."""
+        """Prints the accuracy of each class, or the error of a quantity."""
         net = trained.load(self.run)
         page = report.Page(f"Evaluating {self.run}")
-        show_test(page, net, net.examples(self.data))
+        examples = net.examples(self.data)
+        if net.about.target is None:
+            show_test(page, net, examples)
+        else:
+            show_quantities(page, net.about, net.net, examples)
         return 0

@@ -4,7 +4,8 @@ import contextlib
 import time
 from pathlib import Path
 
-from cnn_jax import nn, report, training
+from cnn_jax import nn, report, trained, training
+from cnn_jax.cli.quantities import show_quantities
 from cnn_jax.data import Dataset
 
 
@@ -30,7 +31,9 @@ def run_fit(
         The exit status.
     """
     page.section("Training")
-    records = training.fit(net, dataset, config, folder=folder, resume=True)
+    about = trained.read_metadata(folder)
+    standardised = trained.standardised(dataset, about.target)
+    records = training.fit(net, standardised, config, folder=folder, resume=True)
     try:
         with contextlib.closing(records):
             list(training.progress_bar(records, console=page.console))
@@ -40,7 +43,9 @@ def run_fit(
             f"{folder}` evaluates the best weights so far."
         )
         raise
-    path = training.write_report(folder, net, dataset, page=page)
+    if about.target is not None:
+        show_quantities(page, about, net, dataset.test)
+    path = training.write_report(folder, net, standardised, page=page)
     page.text(f"{time.time() - began:.0f} s on {training.hardware()}")
     page.text(f"report: {path}")
     return 0

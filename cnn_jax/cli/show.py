@@ -45,8 +45,10 @@ def _sentence(note: str) -> str:
 
 
 def class_counts(split: Any) -> Counter[int]:
-    """The number of examples of each class."""
+    """The number of examples of each class; of a quantity, of all."""
     labels = split["label"] if isinstance(split, dict) else split.labels
+    if np.issubdtype(np.asarray(labels).dtype, np.floating):
+        return Counter({0: len(labels)})
     return Counter(np.asarray(labels).tolist())
 
 

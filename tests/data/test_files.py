@@ -21,8 +21,8 @@ from cnn_jax.data import cache as cache_file
 from cnn_jax.data import files as readings
 from cnn_jax.data import folder as folders
 from cnn_jax.data import tfds as tfds_sets
-from cnn_jax.data.files import attempts
 from cnn_jax.data.columns import CategoryColumn, DateColumn, NumberColumn
+from cnn_jax.data.files import attempts
 from cnn_jax.data.folder import list_files
 from cnn_jax.data.readers import AudioReader, ImageReader, from_fields, to_fields
 from cnn_jax.data.splits import split_rows, with_validation
