@@ -24,7 +24,7 @@ class Locality:
 
     Args:
         data: A folder, a CSV file, or a name that `cnn-jax datasets` lists.
-        label: The column of a table that is predicted from the others.
+        label: The column of classes of a table, predicted from the others.
         drop: Columns of a table that are not used.
         size: Height and width that images are resized to.
         budget: Other orders that are tried; from 99 on, the rank decides.
