@@ -14,7 +14,7 @@ ORDERS = ("YMD", "DMY", "MDY")  # Of year, month and day; the first that fits is
 PIVOT = 69  # Years of two digits from here on are in the 20th century.
 UNIT = r"(?:[€$£¥%]|EUR|USD|GBP|CHF|kr|zł)?"
 DATE = re.compile(
-    r"(\d{1,4})([-./])(\d{1,2})\2(\d{4}|\d{1,2})"
+    r"(\d{4}|\d{1,2})([-./])(\d{1,2})\2(\d{4}|\d{1,2})"
     r"(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?"
     r" ?([AP]M)? ?(Z|[+-]\d{2}:?\d{2})?)?",
     re.IGNORECASE,
@@ -92,6 +92,8 @@ def date(cell: str, order: str) -> float:
     if found[2] == "." and order == "MDY":
         return math.nan
     parts = dict(zip(order, (found[1], found[3], found[4]), strict=True))
+    if len(parts["Y"]) < 2:
+        return math.nan
     year = int(parts["Y"])
     if len(parts["Y"]) < 4:
         year += 1900 if year >= PIVOT else 2000
@@ -138,5 +140,5 @@ def parsed(cells: Sequence[str], read: Callable[[str], float]) -> np.ndarray:
         >>> parsed(["1", "?", "x"], lambda cell: number(cell, "."))
         array([ 1., nan, nan])
     """
-    values = (math.nan if is_missing(cell) else read(cell) for cell in cells)
-    return np.fromiter(values, np.float64, len(cells))
+    known = {c: math.nan if is_missing(c) else read(c) for c in set(cells)}
+    return np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))

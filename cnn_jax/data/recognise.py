@@ -19,7 +19,8 @@ from cnn_jax.data.columns import (
 
 READABLE = 0.9  # The fraction of cells that make a column one of numbers or dates.
 MANY = 20  # Different numbers from which other texts among them count as missing.
-MIN_ROWS = 10  # Training rows of a value with its own column; fewer in small tables.
+MIN_ROWS = 10  # Training rows of a value with its own column; in small tables
+ROWS_PER_MIN_ROW = 30  # as many as there are training rows over this, at least 2.
 MAX_VALUES = 50  # The most frequent values have their own columns.
 DIFFERENT = 0.95  # The fraction of different values that makes an identifier.
 COUNTED = 100  # Rows from which numbers without gaps are a row or customer number.
@@ -245,7 +246,7 @@ def _category_column(
 ) -> tuple[Column | None, str]:
     distinct = len(set(cells))
     counts = Counter(cell for cell in counted if not is_missing(cell))
-    minimum = int(np.clip(len(counted) // 100, 2, MIN_ROWS))
+    minimum = int(np.clip(len(counted) // ROWS_PER_MIN_ROW, 2, MIN_ROWS))
     kept = [v for v, n in counts.most_common(MAX_VALUES) if n >= minimum]
     others = counts.total() - sum(counts[value] for value in kept)
     if distinct >= DIFFERENT * len(cells) and distinct > 2:

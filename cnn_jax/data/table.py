@@ -67,6 +67,10 @@ class Table:
 
     def fit(self, rows: Rows) -> np.ndarray:
         """The rows of a table in memory, as `read` gives them."""
+        return self.standardise(self.encode(rows))
+
+    def encode(self, rows: Rows) -> np.ndarray:
+        """The rows of a table in memory in float64, NaN where a value is missing."""
         own = [column.name for column in self.columns]
         lacks = [name for name in own if name not in rows.columns]
         more = [n for n in rows.columns if n not in (*own, *self.sides)]
@@ -75,7 +79,10 @@ class Table:
                 f"its columns differ: missing {quoted(lacks)}, "
                 f"unexpected {quoted(more)}"
             )
-        numbers = encode(rows, self.columns)
+        return encode(rows, self.columns)
+
+    def standardise(self, numbers: np.ndarray) -> np.ndarray:
+        """Encoded columns, NaN where a value is missing, as the network reads them."""
         scaled = (numbers - np.array(self.means)) / np.array(self.deviations)
         return np.where(np.isnan(numbers), 0, scaled).astype(np.float32)
 
@@ -150,12 +157,13 @@ def load_table(
     else:
         parts = {n: np.array([int(r) - 1 for r in s]) for n, s in splits.items()}
     with in_file(path):
+        notes: list[str] = []
         if reader is None:
-            reader, notes = _recognised(rows, parts["train"], sides)
+            reader, numbers, notes = _recognised(rows, parts["train"], sides)
         else:
-            notes = []
-        notes += _notes(reader.names, encode(rows, reader.columns))
-        table = reader.fit(rows)
+            numbers = reader.encode(rows)
+        table = reader.standardise(numbers)
+    notes += _notes(reader.names, numbers)
     if labels.ndim == 2:
         notes.append(_note_on_quantity(str(label), labels[parts["train"]]))
     parted = {n: {"table": table[r], "label": labels[r]} for n, r in parts.items()}
@@ -226,17 +234,17 @@ def _split(
 
 def _recognised(
     rows: Rows, train: np.ndarray, sides: tuple[str, ...]
-) -> tuple[Table, list[str]]:
-    """A reader for these rows, with the means and deviations of the training rows."""
+) -> tuple[Table, np.ndarray, list[str]]:
+    """A reader for these rows, their encoding, and remarks."""
     cells = {name: rows.column(name) for name in rows.columns if name not in sides}
     found = recognise(cells, train=train)
     if not found.columns:
         more = f" that can be used: {'; '.join(found.notes)}" if found.notes else ""
         raise ValueError(f"it has no column besides {quoted(sides)}{more}.")
-    numbers = encode(rows, found.columns)[train]
-    means, deviations = _statistics(found.columns, numbers)
+    numbers = encode(rows, found.columns)
+    means, deviations = _statistics(found.columns, numbers[train])
     reader = Table(found.columns, means, deviations, sides + found.unused)
-    return reader, list(found.notes)
+    return reader, numbers, list(found.notes)
 
 
 def _statistics(

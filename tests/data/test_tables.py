@@ -17,6 +17,7 @@ from cnn_jax.data.columns import (
 from cnn_jax.data.labels import strata
 from cnn_jax.data.readers import from_fields, to_fields
 from cnn_jax.data.recognise import decimal_of, recognise
+from cnn_jax.data.table import load_table
 
 
 def write(path, *lines, end="\n", bom=False):
@@ -127,6 +128,8 @@ def test_dates_are_days_since_1970(cell, order, want):
         ("2024-01-02 25:00", "YMD"),
         ("2024-01/02", "YMD"),
         ("12", "DMY"),
+        ("1.2.3", "DMY"),
+        ("123-1-1", "YMD"),
     ],
 )
 def test_other_cells_are_no_dates(cell, order):
@@ -366,3 +369,16 @@ def test_quantities_in_groups(tmp_path):
 def test_tables_that_cannot_be_used(tmp_path, lines, label, message):
     with pytest.raises(ValueError, match=message):
         data.load(write(tmp_path / "a.csv", *lines), label=label)
+
+
+def test_a_table_that_lost_a_column_is_refused(tmp_path):
+    path = write(tmp_path / "a.csv", *priced())
+    found = data.load(path, label="price")
+    write(path, *(line.split(";")[1] for line in priced()))
+    with pytest.raises(ValueError, match=r"a.csv: its columns differ: missing 'size'"):
+        load_table(
+            path,
+            label="price",
+            splits=dict(found.origin.names),
+            reader=found.origin.reader,
+        )

@@ -215,8 +215,8 @@ def test_columns_are_those_that_are_trained_on(tmp_path):
     want = (raw - np.array(reader.means)) / np.array(reader.deviations)
     np.testing.assert_allclose(found.test["table"], want, atol=1e-4)
     assert any("'name' is an identifier" in note for note in given.notes)
+    path.write_text("a,paid\n" + "".join(f"1,{i}.5\n" for i in range(60)))
     with pytest.raises(ValueError, match="'paid' of .* is a quantity, but classes"):
-        path.write_text("a,paid\n" + "".join(f"1,{i}.5\n" for i in range(60)))
         cells_of(path, label="paid")
 
 
