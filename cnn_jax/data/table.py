@@ -16,7 +16,7 @@ from cnn_jax.data.labels import read_labels, strata
 from cnn_jax.data.recognise import recognise
 from cnn_jax.data.splits import split_rows
 
-CONSTANT = 1e-12  # Largest deviation of a constant column, over max(1, |mean|).
+CONSTANT = 1e-12  # Largest range of a constant column, over max(1, |maximum|).
 SUFFIXES = (".csv", ".tsv")
 
 
@@ -30,8 +30,9 @@ class Table:
     Args:
         columns: How the cells of each column become numbers, in order.
         means: The mean of each encoded column.
-        deviations: The standard deviation of each; 1 for a constant column.
-        sides: Other columns of the table, such as the label, which are not read.
+        deviations: The standard deviation of each.
+        sides: Other columns of the table, which are not read: the label, identifiers
+            and constant columns.
     """
 
     kind: ClassVar[str] = "table"
@@ -163,7 +164,7 @@ def load_table(
         else:
             numbers = reader.encode(rows)
         table = reader.standardise(numbers)
-    notes += _notes(reader.names, numbers)
+    notes += _note_on_missing(reader.names, numbers)
     if labels.ndim == 2:
         notes.append(_note_on_quantity(str(label), labels[parts["train"]]))
     parted = {n: {"table": table[r], "label": labels[r]} for n, r in parts.items()}
@@ -238,13 +239,35 @@ def _recognised(
     """A reader for these rows, their encoding, and remarks."""
     cells = {name: rows.column(name) for name in rows.columns if name not in sides}
     found = recognise(cells, train=train)
-    if not found.columns:
-        more = f" that can be used: {'; '.join(found.notes)}" if found.notes else ""
+    columns, arrays, notes = [], [], list(found.notes)
+    for column in found.columns:
+        array = column.encode(cells[column.name])
+        if _varies(array[train]):
+            columns.append(column)
+            arrays.append(array)
+        else:
+            notes.append(
+                f"column {column.name!r} is constant or empty in the training rows, "
+                "and is not used"
+            )
+    if not columns:
+        more = f" that can be used: {'; '.join(notes)}" if notes else ""
         raise ValueError(f"it has no column besides {quoted(sides)}{more}.")
-    numbers = encode(rows, found.columns)
-    means, deviations = _statistics(found.columns, numbers[train])
-    reader = Table(found.columns, means, deviations, sides + found.unused)
-    return reader, numbers, list(found.notes)
+    numbers = np.concatenate(arrays, axis=1)
+    used = {column.name for column in columns}
+    unused = tuple(name for name in cells if name not in used)
+    reader = Table(
+        tuple(columns), *_statistics(columns, numbers[train]), sides + unused
+    )
+    return reader, numbers, notes
+
+
+def _varies(numbers: np.ndarray) -> bool:
+    """Whether one of some columns has different values, apart from missing ones."""
+    present = np.isfinite(numbers)
+    low = np.where(present, numbers, np.inf).min(axis=0)
+    high = np.where(present, numbers, -np.inf).max(axis=0)
+    return bool((high - low > CONSTANT * np.maximum(1, np.abs(high))).any())
 
 
 def _statistics(
@@ -253,26 +276,19 @@ def _statistics(
     """Means and deviations without missing values; 0 and 1 for the columns of text."""
     from sklearn.preprocessing import StandardScaler
 
-    empty = np.isnan(numbers).all(axis=0)
-    scaler = StandardScaler().fit(np.where(empty, 0.0, numbers))
-    means, deviations = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
-    constant = deviations <= CONSTANT * np.maximum(1, np.abs(means))
+    scaler = StandardScaler().fit(numbers)
     scaled = np.concatenate([[c.scaled] * len(c.names) for c in columns])
-    means = np.where(scaled, means, 0.0)
-    deviations = np.where(constant | ~scaled, 1.0, deviations)
+    means = np.where(scaled, np.asarray(scaler.mean_), 0.0)
+    deviations = np.where(scaled, np.asarray(scaler.scale_), 1.0)
     return tuple(means.tolist()), tuple(deviations.tolist())
 
 
-def _notes(names: Sequence[str], numbers: np.ndarray) -> Iterator[str]:
+def _note_on_missing(names: Sequence[str], numbers: np.ndarray) -> list[str]:
     missing = np.isnan(numbers).sum(axis=0)
     counts = [f"{n!r} ({c:,})" for n, c in zip(names, missing, strict=True) if c]
-    if counts:
-        yield f"missing values became the mean of their column: {', '.join(counts)}"
-    low = np.where(np.isnan(numbers), np.inf, numbers).min(axis=0)
-    high = np.where(np.isnan(numbers), -np.inf, numbers).max(axis=0)
-    for name, differs in zip(names, low < high, strict=True):
-        if not differs:
-            yield f"column {name!r} is constant"
+    if not counts:
+        return []
+    return [f"missing values became the mean of their column: {', '.join(counts)}"]
 
 
 def _note_on_quantity(label: str, labels: np.ndarray) -> str:

@@ -360,6 +360,11 @@ def test_quantities_in_groups(tmp_path):
         ),
         (["a,y", *(f"1,{i}.5" for i in range(6))], "y", "a.csv has 6 rows, but a quan"),
         (
+            ["a,y", *(f"?,{i % 2}" for i in range(40))],
+            "y",
+            "a.csv: it has no .* used: column 'a' is constant or empty in the tr",
+        ),
+        (
             ["a,y", *(f"n{i},{i % 2}" for i in range(40))],
             "y",
             "a.csv: it has no column besides 'y' that can be used: column 'a' is an id",
