@@ -72,9 +72,26 @@ def table(path, *, rows=None):
     return path
 
 
+def sales(path, *, rows=300):
+    """Prices of houses by size, town and day, as a German spreadsheet writes them."""
+    rng = np.random.default_rng(0)
+    towns = {"Ulm": 1.0, "Bonn": 3.0, "Jena": 5.0}
+    with open(path, "w", newline="", encoding="utf-8-sig") as file:
+        out = csv.writer(file, delimiter=";")
+        out.writerow(["house_no", "town", "size", "sold", "price"])
+        for i in range(rows):
+            town, size, day = rng.choice(list(towns)), rng.uniform(5, 20), i % 28 + 1
+            price = 100 + 10 * towns[town] + 5 * size + rng.normal(0, 1)
+            cells = [f"{value:.2f}".replace(".", ",") for value in (size, price)]
+            size = cells[0] if rng.random() > 0.03 else ""
+            out.writerow([7 * i, town, size, f"{day}.{1 + i % 12}.2023", cells[1]])
+    return path
+
+
 if __name__ == "__main__":
     where = Path(sys.argv[1])
     digits(where / "digits")
     crops(where / "photos")
     chirps(where / "chirps")
     table(where / "cancer.csv")
+    sales(where / "sales.csv")

@@ -33,5 +33,5 @@ class Datasets:
         print("your own: a folder with one subfolder per class of")
         print(f"  images  {' '.join(sorted(IMAGE_SUFFIXES))}")
         print(f"  audio   {' '.join(sorted(AUDIO_SUFFIXES))}")
-        print("or a table, .csv or .tsv, with a column for the class (--label)")
+        print("or a table, .csv or .tsv, with a column to predict (--label)")
         return 0

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cnn_jax import report, trained
 from cnn_jax.cli.options import positional
+from cnn_jax.cli.quantities import show_quantities
 from cnn_jax.cli.show import show_test, show_verdict
 
 
@@ -24,10 +25,13 @@ class Evaluate:
     ] = None
 
     def __call__(self) -> int:
-        """Prints the accuracy of each class."""
+        """Prints the accuracy of each class, or the error of a quantity."""
         net = trained.load(self.run)
         page = report.Page(f"Evaluating {self.run}")
         split = net.examples(self.data)
+        if net.about.target is not None:
+            show_quantities(page, net.about, net.net, split)
+            return 0
         simple = trained.read_baseline(self.run) if self.data is None else None
         verdict = trained.judge_split(net.net, split, net.about.classes, simple=simple)
         show_verdict(page, verdict)

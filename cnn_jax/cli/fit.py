@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from cnn_jax import nn, report, trained, training
+from cnn_jax.cli.quantities import show_quantities
 from cnn_jax.cli.show import show_verdict
 from cnn_jax.data import Dataset
 
@@ -31,7 +32,9 @@ def run_fit(
         The exit status.
     """
     page.section("Training")
-    records = training.fit(net, dataset, config, folder=folder, resume=True)
+    about = trained.read_metadata(folder)
+    standardised = trained.standardised(dataset, about.target)
+    records = training.fit(net, standardised, config, folder=folder, resume=True)
     try:
         with contextlib.closing(records):
             list(training.progress_bar(records, console=page.console))
@@ -41,11 +44,14 @@ def run_fit(
             f"{folder}` evaluates the best weights so far."
         )
         raise
-    verdict = trained.judge(net, dataset)
-    trained.write_verdict(folder, verdict)
-    show_verdict(page, verdict, first=True)
+    if about.target is not None:
+        show_quantities(page, about, net, dataset.test)
+    else:
+        verdict = trained.judge(net, dataset)
+        trained.write_verdict(folder, verdict)
+        show_verdict(page, verdict, first=True)
     page.section("The training in detail")
-    path = training.write_report(folder, net, dataset, page=page)
+    path = training.write_report(folder, net, standardised, page=page)
     page.text(f"{time.time() - began:.0f} s on {training.hardware()}")
     page.text(f"report: {path}")
     return 0

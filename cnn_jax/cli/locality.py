@@ -11,7 +11,7 @@ import numpy as np
 from cnn_jax import data, locality, report, training
 from cnn_jax.cli.options import DataDir, Drop, Label, RunName, Size, positional
 from cnn_jax.cli.show import show_locality
-from cnn_jax.data.table import SUFFIXES, columns_of
+from cnn_jax.data.table import SUFFIXES, cells_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Locality:
 
     Args:
         data: A folder, a CSV file, or a name that `cnn-jax datasets` lists.
-        label: The column of a table that is predicted from the others.
+        label: The column of classes of a table, predicted from the others.
         drop: Columns of a table that are not used.
         size: Height and width that images are resized to.
         budget: Other orders that are tried; from 99 on, the rank decides.
@@ -70,7 +70,7 @@ class Locality:
         """All inputs and labels, and the names of columns."""
         path = Path(self.data).expanduser()
         if path.suffix.lower() in SUFFIXES:
-            return columns_of(path, label=self.label, drop=self.drop)
+            return cells_of(path, label=self.label, drop=self.drop)
         options: dict[str, Any] = {"label": self.label, "drop": self.drop}
         dataset = data.load(
             self.data, size=self.size, data_dir=self.data_dir, **options

@@ -21,7 +21,7 @@ Format = Literal["table", "json", "csv"]
 
 @dataclasses.dataclass(frozen=True)
 class Predict:
-    """Predict the classes of files with a trained network.
+    """Predict the classes or the quantity of files with a trained network.
 
     Files that cannot be read are reported on the error output; the exit status is 1.
 
@@ -42,7 +42,8 @@ class Predict:
         if not files:
             raise ValueError("`files` is empty, but a prediction needs at least one.")
         broken = 0
-        output = _Output(self.format, net.about.classes, max(map(len, map(str, files))))
+        kind = _Output if net.about.target is None else _Quantities
+        output = kind(self.format, net.about.classes, max(map(len, map(str, files))))
         for name, prediction in net.predict(files):
             if isinstance(prediction, Exception):
                 broken += 1
@@ -76,8 +77,9 @@ class _Output:
     width: int
     count: int = 0
 
-    def add(self, name: str, probabilities: np.ndarray) -> None:
+    def add(self, name: str, prediction: np.ndarray) -> None:
         """Prints the prediction for a file."""
+        probabilities = prediction
         best = int(probabilities.argmax())
         predicted, highest = self.classes[best], float(probabilities[best])
         if self.format == "table":
@@ -97,6 +99,24 @@ class _Output:
         """Prints the end of the output."""
         if self.format == "json":
             print("]" if self.count else "[]")
+
+
+class _Quantities(_Output):
+    """Prints predicted quantities one by one."""
+
+    def add(self, name: str, prediction: np.ndarray) -> None:
+        """Prints the prediction for a row of a table."""
+        (label,), value = self.classes, float(prediction[0])
+        if self.format == "table":
+            print(f"{name:<{self.width}}  {value:.6g}")
+        elif self.format == "json":
+            line = json.dumps({"file": name, label: value})
+            print(("[" if not self.count else ",") + line)
+        else:
+            if not self.count:
+                print(_csv(["file", label]))
+            print(_csv([name, f"{value:.8g}"]))
+        self.count += 1
 
 
 def _csv(cells: Sequence[str]) -> str:

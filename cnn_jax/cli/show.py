@@ -32,7 +32,8 @@ def show_data(page: report.Page, name: str, dataset: Dataset) -> None:
     more = len(dataset.classes) - len(rows)
     rows += [[f"{more} more", *("…" for _ in splits)]] if more > 0 else []
     rows.append(["all", *(f"{length(its):,}" for its in splits.values())])
-    page.table(["class", *splits], rows)
+    quantity = np.issubdtype(_labels(dataset.train).dtype, np.floating)
+    page.table(["quantity" if quantity else "class", *splits], rows)
     origin = dataset.origin
     for line in () if origin is None else origin.notes:
         page.text(_sentence(line))
@@ -46,9 +47,15 @@ def _sentence(note: str) -> str:
 
 
 def class_counts(split: Any) -> Counter[int]:
-    """The number of examples of each class."""
-    labels = split["label"] if isinstance(split, dict) else split.labels
-    return Counter(np.asarray(labels).tolist())
+    """The number of examples of each class; of a quantity, of all."""
+    labels = _labels(split)
+    if np.issubdtype(labels.dtype, np.floating):
+        return Counter({0: len(labels)})
+    return Counter(labels.tolist())
+
+
+def _labels(split: Any) -> np.ndarray:
+    return np.asarray(split["label"] if isinstance(split, dict) else split.labels)
 
 
 def show_imbalance(page: report.Page, dataset: Dataset, weights: Any) -> None:

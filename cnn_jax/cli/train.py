@@ -28,14 +28,16 @@ from cnn_jax.data.splits import with_validation
 class Train:
     """Train a network on a folder of images or audio, a table, or a named data set.
 
-    A folder has one subfolder per class. Options that are not given are chosen from the
-    data, and the choice is shown. Everything is written to a run folder, which is all
-    that the other commands need.
+    A folder has one subfolder per class. A table has columns of numbers, dates or text,
+    which are recognised. Options that are not given are chosen from the data, and the
+    choice is shown. Everything is written to a run folder, which is all that the other
+    commands need.
 
     Args:
         data: A folder, a CSV file, or a name that `cnn-jax datasets` lists.
         model: One of `cnn-jax models`.
-        label: The column of a table that is predicted from the others.
+        label: The column of a table that is predicted from the others: classes, or a
+            quantity, such as a price.
         group: Keeps examples together in one split: a column of a table, or a part of
             file names, such as `speaker` in `speaker-3_yes.wav`.
         drop: Columns of a table that are not used.

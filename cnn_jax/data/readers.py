@@ -252,11 +252,15 @@ READERS: dict[str, Any] = {"image": ImageReader, "signal": AudioReader, "table":
 
 def to_fields(reader: Reader) -> dict[str, Any]:
     """A reader as JSON values."""
+    if isinstance(reader, Table):
+        return {"kind": reader.kind} | reader.to_fields()
     return {"kind": reader.kind} | dataclasses.asdict(reader)
 
 
 def from_fields(fields: Mapping[str, Any]) -> Reader:
     """The reader from which `to_fields` made these values."""
     lists = {name: value for name, value in fields.items() if name != "kind"}
+    if fields["kind"] == Table.kind:
+        return Table.from_fields(lists)
     made = {k: tuple(v) if isinstance(v, list) else v for k, v in lists.items()}
     return READERS[fields["kind"]](**made)

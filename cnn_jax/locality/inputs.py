@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.data.table import MISSING
+from cnn_jax.data.recognise import recognise
 
 MIN_ROWS = 10  # Of each class.
 
@@ -94,16 +94,14 @@ def _classes(labels: np.ndarray, rows: int) -> tuple[np.ndarray, int]:
 def _numbers(
     inputs: np.ndarray, names: Sequence[str], notes: list[str]
 ) -> tuple[np.ndarray, list[str]]:
-    """Columns of floats: text becomes a column per value, constants are dropped."""
+    """Columns of floats, encoded from text where needed, without constant ones."""
     names = list(names) or [f"column {i + 1}" for i in range(inputs.shape[1])]
     if len(names) != inputs.shape[1]:
         raise ValueError(
             f"`names` has {len(names)} entries, but there are {inputs.shape[1]} "
             "columns."
         )
-    columns: dict[str, np.ndarray] = {}
-    for name, column in zip(names, inputs.T, strict=True):
-        columns |= _encoded(name, column, notes)
+    columns = _encoded(inputs, names, notes)
     missing = {n: int(np.isnan(c).sum()) for n, c in columns.items()}
     counts = [f"{name!r} ({count})" for name, count in missing.items() if count]
     if counts:
@@ -121,24 +119,24 @@ def _numbers(
     return np.stack(list(kept.values()), axis=1), list(kept)
 
 
-def _encoded(name: str, column: np.ndarray, notes: list[str]) -> dict[str, np.ndarray]:
-    if column.dtype.kind in "fiub":
-        column = column.astype(np.float64)
-        if np.isinf(column).any():
-            raise ValueError(f"column {name!r} has infinite values.")
-        return {name: column}
-    cells = [str(cell).strip() for cell in column]
-    empty = [cell.lower() in MISSING for cell in cells]
-    try:
-        cells = [
-            "nan" if lost else cell for cell, lost in zip(cells, empty, strict=True)
-        ]
-        return _encoded(name, np.array(cells, np.float64), notes)
-    except ValueError:
-        pass
-    values = sorted({c for c, lost in zip(cells, empty, strict=True) if not lost})
-    notes.append(f"column {name!r} is text and became a column for each value")
-    return {f"{name}={v}": np.array([float(c == v) for c in cells]) for v in values}
+def _encoded(
+    inputs: np.ndarray, names: Sequence[str], notes: list[str]
+) -> dict[str, np.ndarray]:
+    """Each column of numbers; text is encoded as in `data.recognise`."""
+    if inputs.dtype.kind in "fiub":
+        for name, column in zip(names, inputs.T, strict=True):
+            if np.isinf(column).any():
+                raise ValueError(f"column {name!r} has infinite values.")
+        return dict(zip(names, inputs.T.astype(np.float64), strict=True))
+    cells = [[str(cell).strip() for cell in column] for column in inputs.T]
+    table = dict(zip(names, cells, strict=True))
+    found = recognise(table)
+    notes += found.notes
+    encoded = {}
+    for column in found.columns:
+        values = column.encode(table[column.name])
+        encoded |= dict(zip(column.names, values.T, strict=True))
+    return encoded
 
 
 def _first(names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Figures from arrays, and HTML reports."""
 
 from cnn_jax.report.figures import bars as bars
+from cnn_jax.report.figures import calibration as calibration
 from cnn_jax.report.figures import confusion as confusion
 from cnn_jax.report.figures import curves as curves
 from cnn_jax.report.figures import dots as dots

@@ -261,3 +261,31 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> "matplotlib.figure.
     ax.set_xlabel("predicted", fontsize=9)
     ax.set_ylabel("true", fontsize=9)
     return figure
+
+
+def calibration(
+    true: np.ndarray, predicted: np.ndarray, *, label: str
+) -> "matplotlib.figure.Figure":
+    """Draws predicted against true quantities, and the line where both agree.
+
+    Args:
+        true: Quantities.
+        predicted: Predictions, as many.
+        label: The name of the quantity, with its unit.
+
+    Returns:
+        One dot per example.
+    """
+    figure, ((ax,),) = _figure(1, 1, 4.5, 4.5)
+    ends = [
+        min(np.min(true), np.min(predicted)),
+        max(np.max(true), np.max(predicted)),
+    ]
+    ax.plot(ends, ends, color="black", lw=1)
+    ax.plot(true, predicted, "o", ms=3, alpha=0.4, rasterized=True)
+    ax.set_aspect("equal")
+    ax.grid(alpha=0.25)
+    ax.tick_params(labelsize=7)
+    ax.set_xlabel(f"true {label}", fontsize=9)
+    ax.set_ylabel(f"predicted {label}", fontsize=9)
+    return figure

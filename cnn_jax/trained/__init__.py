@@ -17,6 +17,9 @@ from cnn_jax.trained.metadata import Metadata as Metadata
 from cnn_jax.trained.metadata import make_metadata as make_metadata
 from cnn_jax.trained.metadata import read_metadata as read_metadata
 from cnn_jax.trained.minutes import epochs_within as epochs_within
+from cnn_jax.trained.quantity import QuantityScores as QuantityScores
+from cnn_jax.trained.quantity import quantity_scores as quantity_scores
+from cnn_jax.trained.quantity import standardised as standardised
 from cnn_jax.trained.run_data import load_data as load_data
 from cnn_jax.trained.splits import read_splits as read_splits
 from cnn_jax.trained.splits import write_splits as write_splits

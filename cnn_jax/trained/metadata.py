@@ -5,13 +5,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from flax import nnx
 
 from cnn_jax import models
 from cnn_jax.data import Dataset
 from cnn_jax.data.readers import to_fields
 from cnn_jax.nn import Chain
+from cnn_jax.tasks import Classification
 from cnn_jax.trained.defaults import default_options
+from cnn_jax.trained.quantity import target_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Metadata:
         label: The label column of a table.
         seed: For the splits, the weights and the training.
         data_dir: The folder of named data sets.
+        target: The mean and standard deviation of a quantity as label, with which
+            outputs are brought to its unit; None for classes.
     """
 
     data: str
@@ -37,10 +42,25 @@ class Metadata:
     label: str | None = None
     seed: int = 0
     data_dir: str | None = None
+    target: tuple[float, float] | None = None
 
     def build(self) -> Chain:
         """The network, with initial weights drawn from the seed."""
         return models.build(self.model, rngs=nnx.Rngs(self.seed), **self.options)
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Predictions from the outputs of the network.
+
+        Args:
+            outputs: One row per example.
+
+        Returns:
+            The probability of each class, or the quantity in its unit.
+        """
+        if self.target is None:
+            return np.asarray(Classification().decode(outputs))
+        mean, deviation = self.target
+        return outputs.astype(np.float64) * deviation + mean
 
 
 def read_metadata(folder: str | Path) -> Metadata:
@@ -65,8 +85,10 @@ def read_metadata(folder: str | Path) -> Metadata:
             f"{', '.join(content) or 'nothing'}."
         )
     names = [field.name for field in dataclasses.fields(Metadata)]
-    fields: dict[str, Any] = {name: written[name] for name in names}
-    fields["classes"] = tuple(fields["classes"])
+    fields: dict[str, Any] = {n: written[n] for n in names if n in written}
+    for name in ("classes", "target"):
+        if fields.get(name) is not None:
+            fields[name] = tuple(fields[name])
     return Metadata(**fields)
 
 
@@ -90,4 +112,5 @@ def make_metadata(dataset: Dataset, model: str, name: str, **rest: Any) -> Metad
             f"{name} has inputs of shape {dataset.shape}, for which there is no reader."
         )
     options, reader = default_options(model, dataset), to_fields(dataset.origin.reader)
+    rest["target"] = target_of(dataset)
     return Metadata(name, model, options, dataset.classes, reader, **rest)

@@ -28,9 +28,8 @@ def load_data(folder: str | Path) -> Dataset:
     about = read_metadata(folder)
     path, reader = Path(about.data), from_fields(about.reader)
     if isinstance(reader, Table):
-        sides = tuple(name for name in reader.sides if name != about.label)
         splits: Any = read_splits(folder)
-        dataset = load_table(path, label=about.label, drop=sides, splits=splits)
+        dataset = load_table(path, label=about.label, splits=splits, reader=reader)
     elif path.is_dir():
         dataset = load_folder(path, reader=reader, splits=read_splits(folder))
     else:

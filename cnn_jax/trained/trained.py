@@ -11,11 +11,11 @@ from cnn_jax import training
 from cnn_jax.data import Dataset, Split
 from cnn_jax.data.files import attempts, check_broken, read_split
 from cnn_jax.data.folder import labels_in, list_files
+from cnn_jax.data.labels import labels_of, quantities_of
 from cnn_jax.data.readers import Reader, from_fields
 from cnn_jax.data.table import SUFFIXES as TABLES
-from cnn_jax.data.table import Table, labels_of, read_csv
+from cnn_jax.data.table import Table, in_file, read_csv
 from cnn_jax.nn import Chain
-from cnn_jax.tasks import Classification
 from cnn_jax.trained.metadata import Metadata, read_metadata
 from cnn_jax.trained.run_data import load_named
 from cnn_jax.trained.splits import read_splits
@@ -50,7 +50,7 @@ class Trained:
 
         Yields:
             The name of each file, for a table with `:` and the row, and the probability
-            of each class; or the reason why it could not be read.
+            of each class or the quantity; or the reason why it could not be read.
         """
         inputs = attempts(self.reader, map(Path, files))
         each = zip(map(str, files), inputs, strict=True)
@@ -63,13 +63,13 @@ class Trained:
                 yield name, x if isinstance(x, Exception) else next(predictions)
 
     def _predict(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
-        """Probabilities, from a batch that is padded to one size."""
+        """Probabilities or quantities, from a batch that is padded to one size."""
         if not inputs:
             return np.zeros((0, len(self.about.classes)))
         batch = np.zeros((BATCH, *self.reader.shape), inputs[0].dtype)
         batch[: len(inputs)] = inputs
         logits = training.predict(self.net, batch, batch_size=BATCH)[: len(inputs)]
-        return np.asarray(Classification().decode(logits))
+        return self.about.decode(logits)
 
     def examples(self, name: str | Path | None = None) -> Split:
         """Labelled examples for an evaluation.
@@ -112,8 +112,12 @@ class Trained:
 
     def _table(self, reader: Table, path: Path, *, ours: bool) -> Split:
         rows = read_csv(path)
-        labels = labels_of(path, rows, self.about.label, self.about.classes)
-        split = {"table": reader.fit(rows), "label": labels}
+        if self.about.target is None:
+            labels = labels_of(path, rows, self.about.label, self.about.classes)
+        else:
+            labels = quantities_of(path, rows, self.about.label)
+        with in_file(path):
+            split = {"table": reader.fit(rows), "label": labels}
         if not ours:
             return split
         kept = np.array([int(row) - 1 for row in read_splits(self.folder)["test"]])

@@ -203,6 +203,62 @@ def test_a_finished_run_is_resumed_to_the_same_end(table_run, capsys):
     assert run_cli(capsys, "evaluate", run)[0] == before
 
 
+@pytest.fixture(scope="module")
+def sales_run(tmp_path_factory):
+    """A run on a quantity, and its table."""
+    root = tmp_path_factory.mktemp("sales")
+    table = files.sales(root / "sales.csv")
+    words = ["train", table, "--label", "price", "--epochs", 25, "--name", "q"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*map(str, words), "--runs", str(root)])
+    assert ended.value.code == 0
+    return table, root / "train" / "q"
+
+
+@pytest.mark.full
+def test_a_quantity_is_learned_tested_and_asked(sales_run, capsys):
+    table, run = sales_run
+    page = (run / "report.html").read_text()
+    for text in "Predictions of", "Predicted against true", "is an identifier":
+        assert text in page
+    assert "True classes (rows)" not in page
+    out, _, code = run_cli(capsys, "evaluate", run)
+    assert code == 0
+    value, low, high = map(
+        float, re.search(r"RMSE +([\d.]+) +([\d.]+) to ([\d.]+)", out).groups()
+    )
+    baseline = float(re.search(r"predicting the mean +([\d.]+)", out)[1])
+    assert low < value < high < 0.6 * baseline
+    assert run_cli(capsys, "resume", run)[2] == 0
+    assert run_cli(capsys, "evaluate", run)[0] == out
+    out, _, code = run_cli(capsys, "predict", run, table, "--format", "csv")
+    assert code == 0
+    predicted = [float(row["price"]) for row in csv.DictReader(io.StringIO(out))]
+    with open(table, encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file, delimiter=";"))
+    truth = np.array([float(row["price"].replace(",", ".")) for row in rows])
+    kept = np.int64(trained.read_splits(run)["test"]) - 1
+    errors = np.array(predicted)[kept] - truth[kept]
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(value, rel=1e-3)
+    found = json.loads(run_cli(capsys, "predict", run, table, "--format", "json")[0])
+    assert [row["price"] for row in found] == pytest.approx(predicted, rel=1e-6)
+
+
+@pytest.mark.full
+def test_new_rows_with_unknown_values_are_predicted(sales_run, capsys, tmp_path):
+    run = sales_run[1]
+    lines = ["town;size;sold", "Atlantis;12,5;1.2.2024", ";;", "Ulm;1,5;x"]
+    later = tmp_path / "later.csv"
+    later.write_text("\n".join(lines[:3]) + "\n", "utf-8")
+    out, _, code = run_cli(capsys, "predict", run, later)
+    assert code == 0
+    assert np.isfinite([float(line.split()[1]) for line in out.splitlines()]).all()
+    later.write_text("\n".join(lines) + "\n", "utf-8")
+    _, text, code = run_cli(capsys, "predict", run, later)
+    assert code == 1
+    assert "later.csv: column 'sold' has 'x' in row 3, where a date" in text
+
+
 @pytest.mark.full
 def test_locality_prints_a_verdict_and_writes_a_page(tmp_path, capsys, digits):
     table = files.table(tmp_path / "cancer.csv", rows=120)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn_jax import locality
+from cnn_jax import data, locality
+from cnn_jax.data.table import cells_of
 from cnn_jax.locality import Interval, report, statistics, study
 
 KEY = jax.random.key(0)
@@ -196,6 +197,27 @@ def test_text_gaps_and_constants_are_handled_and_said(rng):
     assert "constant columns were dropped: 'b'" in text
     np.testing.assert_array_equal(given.x[:6, 0, 0], [0, 1, 0, 0, 1, 0])  # green
     np.testing.assert_array_equal(given.x[:6, 1, 0], [1, 0, 0, 1, 0, 0])  # red
+
+
+def test_columns_are_those_that_are_trained_on(tmp_path):
+    """The same table through `data.load` and through `cells_of`."""
+    rows = [
+        f"{'ab'[i % 2]};c{i};{i % 20 + 1}.3.2024;€ {i % 9},5;{'xyz'[i % 3]}"
+        for i in range(60)
+    ]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["label;name;day;paid;kind", *rows]) + "\n", "utf-8")
+    cells, labels, names = cells_of(path, label="label")
+    given = locality.prepare(cells, labels, names=names)
+    found = data.load(path, label="label")
+    reader = found.origin.reader
+    raw = given.x[..., 0][[int(row) - 1 for row in found.origin.names["test"]]]
+    want = (raw - np.array(reader.means)) / np.array(reader.deviations)
+    np.testing.assert_allclose(found.test["table"], want, atol=1e-4)
+    assert any("'name' is an identifier" in note for note in given.notes)
+    path.write_text("a,paid\n" + "".join(f"1,{i}.5\n" for i in range(60)))
+    with pytest.raises(ValueError, match="'paid' of .* is a quantity, but classes"):
+        cells_of(path, label="paid")
 
 
 def test_a_column_that_is_the_label_is_named(rng):

@@ -96,6 +96,15 @@ def test_confusion_shows_counts():
     assert figure.axes[0].get_xlabel() == "predicted"
 
 
+def test_calibration_has_a_dot_for_each_example():
+    true, predicted = np.array([1.0, 4.0, 2.0]), np.array([2.0, 3.0, 7.0])
+    (ax,) = report.calibration(true, predicted, label="price, €").axes
+    line, dots = ax.lines
+    np.testing.assert_array_equal(line.get_xydata(), [[1, 1], [7, 7]])
+    np.testing.assert_array_equal(dots.get_xydata(), np.stack([true, predicted], 1))
+    assert ax.get_xlabel() == "true price, €"
+
+
 def test_a_long_label_is_wrapped_and_numbers_are_not_cut():
     page = report.Page("", console=Console(width=30, file=io.StringIO()))
     page.table(

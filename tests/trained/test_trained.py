@@ -1,11 +1,16 @@
 """A trained network loaded from a run folder, and the defaults for data sets."""
 
+import json
+
 import numpy as np
 import pytest
+from sklearn.metrics import r2_score
 
 from cnn_jax import data, trained, training
+from cnn_jax.data.columns import NumberColumn
 from cnn_jax.data.dataset import Origin
 from cnn_jax.data.readers import AudioReader, ImageReader
+from cnn_jax.data.table import Table
 from tests import files
 
 
@@ -115,3 +120,54 @@ def test_unusable_models_and_data_are_refused():
         trained.default_options("resnet20", dataset((80,), AudioReader(80, 80)))
     with pytest.raises(ValueError, match=r"shape \(3,\), for which there is no reader"):
         trained.make_metadata(dataset((3,)), "mlp", "mine")
+
+
+def quantities(rng, rows=40):
+    split = {
+        "table": rng.normal(size=(rows, 3)).astype(np.float32),
+        "label": rng.normal(5000, 300, (rows, 1)).astype(np.float32),
+    }
+    origin = Origin(Table((NumberColumn("a"),), (0.0,), (1.0,)), {})
+    return data.Dataset(train=split, test=split, classes=("price",), origin=origin)
+
+
+def test_quantities_are_standardised_and_given_back(rng):
+    found = quantities(rng)
+    about = trained.make_metadata(found, "mlp", "mine")
+    labels = found.train["label"]
+    want = (float(labels.mean(dtype=np.float64)), float(labels.std(dtype=np.float64)))
+    assert about.target == pytest.approx(want)
+    assert about.options == {"classes": 1, "shape": [3]}
+    scaled = trained.standardised(found, about.target)
+    assert scaled.train["label"].dtype == np.float32
+    np.testing.assert_allclose(scaled.test["label"].mean(), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.test["label"].std(), 1, atol=1e-5)
+    np.testing.assert_allclose(about.decode(scaled.test["label"]), labels, rtol=1e-6)
+    classes = dataset((3,), Table((NumberColumn("a"),), (0.0,), (1.0,)))
+    about = trained.make_metadata(classes, "mlp", "mine")
+    assert about.target is None
+    assert trained.standardised(classes, None) is classes
+    np.testing.assert_allclose(about.decode(np.zeros((1, 2))), 0.5)
+
+
+def test_scores_of_quantities_are_those_of_the_definition(rng):
+    true = rng.normal(50, 10, (5000, 1))
+    predicted = true + rng.normal(0, 3, (5000, 1))
+    scores = trained.quantity_scores(predicted, true, mean=48.0)
+    assert scores.rmse.value == pytest.approx(np.sqrt(np.mean((predicted - true) ** 2)))
+    assert scores.r2.value == pytest.approx(r2_score(true, predicted))
+    assert scores.baseline == pytest.approx(np.sqrt(np.mean((true - 48) ** 2)))
+    # The standard error of an RMSE of normal errors is rmse / √(2 n).
+    width = (scores.rmse.high - scores.rmse.low) / 2
+    assert width == pytest.approx(1.96 * 3 / 100, rel=0.1)
+    assert scores.r2.low < scores.r2.value < scores.r2.high
+    assert np.isnan(trained.quantity_scores(true[:1], true[:1], mean=0.0).r2.value)
+
+
+def test_runs_without_a_target_are_read(tmp_path):
+    fields = {"data": "x", "model": "mlp", "options": {}, "classes": ["a"]}
+    (tmp_path / "config.json").write_text(json.dumps(fields | {"reader": {}}))
+    assert trained.read_metadata(tmp_path).target is None
+    fields |= {"reader": {}, "target": [3.0, 2.0]}
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    assert trained.read_metadata(tmp_path).target == (3.0, 2.0)
