@@ -26,6 +26,8 @@ class Config:
         seeds: Number of splits of each set.
         minutes: Bounds each training of ours; by default the defaults decide.
         torch: Whether PyTorch's recipe is run too, where it is installed.
+        random_labels: Shuffles all labels, so that nothing can be learned, and counts
+            the verdicts that say so.
     """
 
     name: str | None = None
@@ -34,6 +36,7 @@ class Config:
     seeds: int = 5
     minutes: float | None = None
     torch: bool = True
+    random_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Result:
         folder: The folder of the run.
         accuracy: Set → method → test accuracy of each seed.
         seconds: The same for the time of training.
+        learned: Set → whether the verdict on ours was that it learned, for each seed.
         ratio: Our error over PyTorch's, geometric mean over the sets with its 95 %
             interval; None without PyTorch.
     """
@@ -51,6 +55,7 @@ class Result:
     folder: Path
     accuracy: dict[str, dict[str, np.ndarray]]
     seconds: dict[str, dict[str, np.ndarray]]
+    learned: dict[str, np.ndarray]
     ratio: tuple[float, float, float] | None
 
 
@@ -72,20 +77,27 @@ def run(config: Config) -> Result:
             }
             for name, methods in scores.items()
         }
-        for field in Score._fields
+        for field in ("accuracy", "seconds")
     )
+    learned = {
+        name: np.array([one.learned for one in methods["cnn_jax"]])
+        for name, methods in scores.items()
+    }
     ratio = _ratio(accuracy)
     _show(page, accuracy, seconds, ratio)
+    said = sum(int(each.sum()) for each in learned.values())
+    total = sum(map(len, learned.values()))
+    page.text(f"The verdict was that ours learned in {said} of {total} runs.")
     folder.log({"accuracy": accuracy, "seconds": seconds, "ratio": ratio})
     finish(page, folder, began)
-    return Result(folder.folder, accuracy, seconds, ratio)
+    return Result(folder.folder, accuracy, seconds, learned, ratio)
 
 
 def _scores(config: Config, page: report.Page, name: str) -> dict[str, list[Score]]:
     """Every method on every split of a set."""
     found: dict[str, list[Score]] = {}
     for seed in range(config.seeds):
-        dataset = sets.split(name, seed)
+        dataset = sets.split(name, seed, random_labels=config.random_labels)
         own = ours(dataset, seed, config.minutes)
         found.setdefault("cnn_jax", []).append(own)
         found.setdefault("simple", []).append(simple(dataset, seed))

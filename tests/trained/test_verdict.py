@@ -34,7 +34,7 @@ def test_nothing_learned_is_said():
 
 
 def test_random_labels_are_hardly_ever_learned(rng):
-    """By chance 2.5 % of intervals lie above the share of the classes."""
+    """At random 2.5 % of intervals lie above the share of the classes."""
     correct = rng.binomial(60, 1 / 3, size=2000)
     assert np.mean([verdict(int(k)).learned for k in correct]) < 0.04
 
