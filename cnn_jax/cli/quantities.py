@@ -31,5 +31,7 @@ def show_quantities(
     ]
     rows.append(["RMSE of always predicting the mean", f"{scores.baseline:.4g}", ""])
     page.table(["", "value", "95 % interval"], rows)
+    if scores.r2.low <= 0:
+        page.text("The network learned nothing that can be shown.")
     figure = report.calibration(true, predicted, label=name)
     page.figure(figure, "Predicted against true values; the line is where both agree.")

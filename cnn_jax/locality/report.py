@@ -59,8 +59,17 @@ class Report:
         return "\n".join([*lines, *(f"Note: {note}." for note in self.notes)])
 
     def headline(self) -> str:
-        """The verdict as a sentence."""
-        return HEADLINES[self.verdict]
+        """How far the network is from its best rival, if it is shown; and the verdict.
+
+        The distance comes first, because it answers whether to use a CNN, whatever the
+        order carries.
+        """
+        verdict = HEADLINES[self.verdict]
+        if self.lead is None or self.lead.low <= 0 <= self.lead.high:
+            return verdict
+        side = "ahead of" if self.lead.mean > 0 else "behind"
+        distance = f"{abs(100 * self.lead.mean):.1f} points {side} {self.rival}"
+        return f"A CNN is {distance}. {verdict}"
 
     def reason(self) -> str:
         """The figures behind the verdict."""

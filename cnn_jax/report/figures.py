@@ -93,7 +93,8 @@ def images(
     rows = -(-len(images) // columns)
     tall = max(im.shape[0] / im.shape[1] for im in images if im is not None)
     size = max(0.9, 7.5 / columns)
-    height = rows * (size * tall + (0.35 if titles else 0.1))
+    lines = max((1 + title.count("\n") for title in titles), default=0)
+    height = rows * (size * tall + 0.1 + 0.25 * lines)
     figure, axes = _figure(rows, columns, columns * size, height)
     low, high = limits or (None, None)
     for i, ax in enumerate(axes.flat):

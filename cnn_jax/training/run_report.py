@@ -21,6 +21,7 @@ from cnn_jax.training.run import hardware
 from cnn_jax.training.task import task_of
 
 SHOWN = 40  # The number of worst errors that are shown.
+MAX_NAME = 14  # Letters of a class above an image.
 
 
 def write_report(
@@ -172,11 +173,16 @@ def _show_worst(
     worst = worst[: min(SHOWN, int((predicted != labels).sum()))]
     if len(worst) and inputs.ndim == 4 and inputs.shape[-1] in (1, 3):
         pairs = [(int(labels[i]), int(predicted[i])) for i in worst]
-        titles = [f"{classes[true]}, not {classes[other]}" for true, other in pairs]
+        titles = [f"{_cut(classes[t])},\nnot {_cut(classes[p])}" for t, p in pairs]
         page.figure(
             report.images([_displayed(inputs[i]) for i in worst], titles=titles),
             "The worst errors: true class, and predicted class, most probable first.",
         )
+
+
+def _cut(name: str) -> str:
+    """A name that fits above a small image."""
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def _displayed(image: np.ndarray) -> np.ndarray:

@@ -10,9 +10,7 @@ from cnn_jax import data, models, trained, training
 
 
 class Score(NamedTuple):
-    """Test accuracy, seconds of training with compilation, and whether it is shown
-    that something was learned.
-    """
+    """Test accuracy, seconds of training, and whether learning is shown."""
 
     accuracy: float
     seconds: float

@@ -36,7 +36,7 @@ def test_order_is_found_where_it_is(rng):
     assert found.effect.mean > 0.03
     assert found.true > found.permuted.max()
     assert found.permuted.shape == (99,)
-    assert str(found).startswith("Order carries what a CNN can use.\nThe accuracy")
+    assert "Order carries what a CNN can use.\nThe accuracy" in str(found)
 
 
 @pytest.mark.full
@@ -264,3 +264,26 @@ def test_options_out_of_range(rng):
             locality.test(x, y, key=KEY, **options)
     with pytest.raises(TypeError, match="`inputs` has 1 axes, but a table has 2"):
         locality.test(x[:, 0], y, key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("lead", "start"),
+    [
+        ((-0.11, -0.14, -0.08), "A CNN is 11.0 points behind trees. There are not"),
+        ((0.052, 0.01, 0.09), "A CNN is 5.2 points ahead of trees. There are not"),
+        ((-0.01, -0.03, 0.01), "There are not enough data"),
+    ],
+)
+def test_the_distance_to_the_best_rival_is_in_the_headline(lead, start):
+    found = locality.Report(
+        verdict=locality.NOT_ENOUGH,
+        p=0.2,
+        rule="rank",
+        effect=Interval(0.0, -0.1, 0.1),
+        accuracy={},
+        permuted=np.zeros(9),
+        true=0.5,
+        rival="trees",
+        lead=Interval(*lead),
+    )
+    assert found.headline().startswith(start)
