@@ -21,7 +21,7 @@ from cnn_jax.training.run import hardware
 from cnn_jax.training.task import task_of
 
 SHOWN = 40  # The number of worst errors that are shown.
-MAX_NAME = 14  # Letters of a class above an image.
+MAX_NAME = 12  # Letters of a class above an image.
 
 
 def write_report(
