@@ -115,6 +115,12 @@ def show_changes(page: report.Page, kept: Mapping[str, trained.Kept]) -> None:
         page: The page.
         kept: Of `trained.measure_changes`.
     """
+    if not kept:
+        page.text(
+            "A class has a single training image, so that it is not measured whether "
+            "images may be mirrored, rotated or recoloured, and they are not."
+        )
+        return
     original = next(iter(kept.values())).original
     found = ", ".join(f"{100 * one.changed:.0f} % {name}" for name, one in kept.items())
     done = " and ".join(name for name, one in kept.items() if one.harmless)

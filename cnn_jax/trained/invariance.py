@@ -47,14 +47,18 @@ def measure_changes(dataset: Dataset, *, seed: int = 0) -> dict[str, Kept]:
         seed: Of the changes and of the examples that are used of many.
 
     Returns:
-        For each of `CHANGES`, both accuracies and the decision.
+        For each of `CHANGES`, both accuracies and the decision; nothing where a class
+        has a single example, so that none can be held out.
     """
     rng = np.random.default_rng(seed)
     images, labels = sample(dataset.train, MAX_ROWS, rng)
+    smallest = np.bincount(labels, minlength=len(dataset.classes)).min()
+    if smallest < 2:
+        return {}
     describe, model, _ = method(dataset)
     copies = [_changed(images, names, seed) for names in CHANGES.values()]
     features = [describe(x) for x in (images, *copies)]
-    correct = _held_out(model, features, labels)
+    correct = _held_out(model, features, labels, min(FOLDS, int(smallest)))
     return {
         name: _compare(correct[0], changed)
         for name, changed in zip(CHANGES, correct[1:], strict=True)
@@ -73,14 +77,14 @@ def _changed(images: np.ndarray, names: Sequence[str], seed: int) -> np.ndarray:
 
 
 def _held_out(
-    model: Any, features: Sequence[np.ndarray], labels: np.ndarray
+    model: Any, features: Sequence[np.ndarray], labels: np.ndarray, folds: int
 ) -> np.ndarray:
     """Which examples each kind of features is classified rightly in, when held out."""
     from sklearn.model_selection import StratifiedKFold
 
     correct = np.zeros((len(features), len(labels)), bool)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    for train, test in folds.split(features[0], labels):
+    parts = StratifiedKFold(folds, shuffle=True, random_state=0)
+    for train, test in parts.split(features[0], labels):
         model.fit(features[0][train], labels[train])
         for right, x in zip(correct, features, strict=True):
             right[test] = model.predict(x[test]) == labels[test]
