@@ -9,6 +9,7 @@ import numpy as np
 
 from cnn_jax import data
 from experiments.small_data.methods import Score
+from experiments.small_data.torchvision import part
 
 torch: Any = importlib.import_module("torch")
 
@@ -55,8 +56,8 @@ def _prepared(x: Any) -> Any:
 def _network(x: Any, classes: int) -> tuple[Any, Any]:
     """The network for some inputs, and their augmentation."""
     if x.ndim == 4:
-        v2: Any = importlib.import_module("torchvision.transforms.v2")
-        models: Any = importlib.import_module("torchvision.models")
+        v2: Any = part("transforms.v2")
+        models: Any = part("models")
         net = models.resnet18(num_classes=classes)
         if x.shape[1] == 1:
             net.conv1 = torch.nn.Conv2d(1, 64, 7, 2, 3, bias=False)
@@ -66,9 +67,9 @@ def _network(x: Any, classes: int) -> tuple[Any, Any]:
         return _wave_net(classes), None
     sizes = (x.shape[1], 128, 128)
     layers = [
-        part
+        layer
         for i, o in itertools.pairwise(sizes)
-        for part in (torch.nn.Linear(i, o), torch.nn.ReLU(), torch.nn.Dropout(0.2))
+        for layer in (torch.nn.Linear(i, o), torch.nn.ReLU(), torch.nn.Dropout(0.2))
     ]
     return torch.nn.Sequential(*layers, torch.nn.Linear(128, classes)), None
 
@@ -94,11 +95,11 @@ def _epochs(net: Any, x: Any, y: Any, augment: Any, number: int) -> float:
         for rows in torch.randperm(len(x)).split(BATCH):
             if len(rows) == 1:  # Batch statistics need two.
                 continue
-            part = x[rows]
+            images = x[rows]
             if augment is not None:
-                part = torch.stack([augment(image) for image in part])
+                images = torch.stack([augment(image) for image in images])
             optimizer.zero_grad()
-            loss(net(_prepared(part)), y[rows]).backward()
+            loss(net(_prepared(images)), y[rows]).backward()
             optimizer.step()
             schedule.step()
     return time.time() - began

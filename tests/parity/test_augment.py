@@ -1,18 +1,14 @@
 """Augmentation against torchvision, with the same random draws."""
 
-import importlib
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 
 from cnn_jax.data.augment import colour, geometry, trivial
-from tests.parity.torchvision_models import models
+from experiments.small_data.torchvision import part
 
-models()  # Torchvision is importable with or without its operators.
-tv = importlib.import_module("torchvision.transforms.functional")
-autoaugment = importlib.import_module("torchvision.transforms.autoaugment")
+tv, autoaugment = part("transforms.functional"), part("transforms.autoaugment")
 
 WAYS = {
     "ShearX": 1, "ShearY": 2, "TranslateX": 3, "TranslateY": 4, "Rotate": 5,

@@ -1,39 +1,15 @@
 """torchvision's models, and the names of their weights in ours."""
 
-import functools
-import importlib
 import re
 
 import numpy as np
-import torch
 
-# If torchvision's compiled operators do not load, its models need only their names.
-OPERATORS = (
-    "nms",
-    "qnms",
-    "roi_align",
-    "_roi_align_backward",
-    "roi_pool",
-    "_roi_pool_backward",
-    "ps_roi_align",
-    "_ps_roi_align_backward",
-    "ps_roi_pool",
-    "_ps_roi_pool_backward",
-    "deform_conv2d",
-    "_deform_conv2d_backward",
-)
+from experiments.small_data.torchvision import part
 
 
-@functools.cache
 def models():
     """torchvision.models, with or without its operators."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in OPERATORS:
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor x) -> Tensor")
-    module = importlib.import_module("torchvision.models")
-    module.declared = library  # Keeps the library, and so the names, alive.
-    return module
+    return part("models")
 
 
 RESNET = (
