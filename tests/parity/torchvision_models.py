@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import torch
 
 from experiments.small_data.torchvision import part
 
