@@ -7,8 +7,9 @@ Eight small sets, of 150 to 600 examples: the shape, texture, colour, position a
 number of things, handwriting, sounds and a table. All but the handwriting are drawn
 here. Each is split anew for every seed. Three methods learn from the same training
 split: what `cnn-jax train` does without options; a simple classifier (`trained.
-baseline`); and, where PyTorch and torchvision are installed, a ResNet-18 from scratch
-with TrivialAugment, AdamW and one cycle, for as many seconds as the first took.
+baseline`); and, where PyTorch and torchvision are installed (`-e '.[parity]'`), a
+ResNet-18 from scratch with TrivialAugment, AdamW and one cycle, for as many seconds as
+the first took.
 
 The defaults were chosen on the shapes and on handwriting. The six other sets were not
 looked at before.
