@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -99,7 +100,7 @@ class Train:
         model, reason = trained.default_model(dataset)
         if self.model is not None:
             model, reason = self.model, "as given"
-        config = self._config(page, dataset, model)
+        config = self._config(dataset, model)
         about = trained.make_metadata(
             dataset,
             model,
@@ -109,7 +110,12 @@ class Train:
             data_dir=None if self.data_dir is None else str(self.data_dir),
         )
         net = about.build()
-        training.check(net, dataset, config)  # Before there is a run folder.
+        training.check(net, dataset, config)  # Before anything takes time.
+        if len(dataset.shape) == 3 and self.augment is None:
+            kept = trained.measure_changes(dataset, seed=self.seed)
+            show_changes(page, kept)
+            harmless = [name for name, one in kept.items() if one.harmless]
+            config = self._config(dataset, model, harmless)
         if self.minutes is not None:
             epochs = trained.epochs_within(self.minutes, net, dataset, config)
             config = dataclasses.replace(config, epochs=epochs)
@@ -143,14 +149,9 @@ class Train:
         return with_validation(dataset, seed=self.seed)
 
     def _config(
-        self, page: report.Page, dataset: Dataset, model: str
+        self, dataset: Dataset, model: str, harmless: Sequence[str] = ()
     ) -> training.Config:
-        """The options; random changes of images are those that keep their classes."""
-        harmless: list[str] = []
-        if len(dataset.shape) == 3 and self.augment is None:
-            kept = trained.measure_changes(dataset, seed=self.seed)
-            show_changes(page, kept)
-            harmless = [name for name, one in kept.items() if one.harmless]
+        """The options, with random changes of images that keep their classes."""
         return trained.default_config(
             dataset,
             model,

@@ -133,6 +133,7 @@ def test_mixup_by_its_formula(images):
     assert 0 <= min(shares) < 0.1 < 0.9 < max(shares) <= 1
 
 
+@pytest.mark.full
 def test_cutmix_by_its_formula(images):
     mixed, partner, share = compiled(data.cutmix)(KEY, images)
     assert sorted(partner.tolist()) == list(range(40))
@@ -151,6 +152,7 @@ def test_cutmix_by_its_formula(images):
     assert shares.min() < 0.4 < 0.9 < shares.max() <= 1
 
 
+@pytest.mark.full
 def test_a_resized_crop_of_everything_is_the_image(images):
     whole = compiled(data.resized_crop)(KEY, images, scale=(1.0, 1.0), ratio=(1.3, 1.4))
     np.testing.assert_allclose(whole, images, atol=1e-5)

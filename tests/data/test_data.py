@@ -443,6 +443,7 @@ def test_drawing_is_repeated_by_its_seed_and_refuses_nonsense():
 # Augmentation.
 
 
+@pytest.mark.full
 def test_affine_maps_move_pictures_as_far_as_they_say():
     key, images = jax.random.key(0), jnp.zeros((200, 21, 31, 2)).at[:, 10, 15].set(1.0)
     moved = data.random_affine(key, images, shift=0.1, scale=0.0, rotation=0.0)

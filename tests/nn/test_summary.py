@@ -250,6 +250,10 @@ def test_blocks_are_one_row_each():
     with pytest.raises(ValueError, match="`depth` is 0, but must be at least 1"):
         whole.upto(0)
     assert whole.headline() == "421 k parameters, 104 M multiply-adds"
+
+
+@pytest.mark.full
+def test_summaries_fit_into_80_columns():
     for name in ("resnet152", "googlenet", "densenet121", "mobilenet_v1"):
         table = str(nn.summary(models.outline(name), (224, 224, 3)).upto(2))
         assert max(map(len, table.splitlines())) <= 80

@@ -98,6 +98,7 @@ def test_changes_that_cost_accuracy_are_found():
     assert {name for name, kept in positions.items() if kept.harmless} == {"recoloured"}
 
 
+@pytest.mark.full
 def test_single_examples_cannot_be_held_out(rng):
     images = rng.integers(0, 256, (5, 9, 9, 3)).astype(np.uint8)
     split = {"image": images, "label": np.array([0, 0, 1, 1, 2])}

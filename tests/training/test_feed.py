@@ -150,6 +150,7 @@ def test_bytes_stay_bytes_until_a_step(monkeypatch):
     )
 
 
+@pytest.mark.full
 def test_an_epoch_takes_nothing_from_the_host(monkeypatch):
     """60,000 pictures on the device, and what the host reads is counted."""
     split = pictures(60_000)

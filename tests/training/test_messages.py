@@ -259,7 +259,7 @@ def test_the_worst_mistake_is_the_surest(tmp_path):
     counts = show_errors(page, images, logits, labels, ("ant", "bee", "cat"))
     assert counts.tolist() == [[1, 1, 0], [0, 0, 1], [0, 1, 0]]
     titles = [ax.get_title() for ax in shown[-1].axes]
-    assert titles == ["cat, not bee", "bee, not cat", "ant, not bee"]
+    assert titles == ["cat,\nnot bee", "bee,\nnot cat", "ant,\nnot bee"]
 
 
 def test_a_report_where_nothing_can_be_wrong(tmp_path, rng):

@@ -235,6 +235,7 @@ def test_a_slow_average_is_not_the_network_before_training(small):
     assert averaged < (before + plain) / 2
 
 
+@pytest.mark.full
 def test_statistics_are_averaged_with_the_weights(small):
     first, second, averaged = normed(), normed(), normed()
     list(training.fit(first, small, full(epochs=1)))

@@ -50,6 +50,7 @@ def fitted(both, **options):
     return net, records
 
 
+@pytest.mark.full
 def test_several_inputs_are_trained_streamed_and_evaluated(both):
     assert both.shape == {"table": (3,), "signal": (5,)}
     net, records = fitted(both)

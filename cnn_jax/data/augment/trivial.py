@@ -36,7 +36,7 @@ def trivial_augment(key: chex.PRNGKey, images: Images) -> Images:
         As many images of the same size.
 
     Example:
-        >>> trivial_augment(jax.random.key(0), jnp.zeros((2, 8, 9, 3))).shape
+        >>> jax.jit(trivial_augment)(jax.random.key(0), jnp.zeros((2, 8, 9, 3))).shape
         (2, 8, 9, 3)
 
     Source:
