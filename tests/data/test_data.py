@@ -22,6 +22,7 @@ def xo(data_dir):
     return data.load("xo", data_dir=data_dir)
 
 
+@pytest.mark.full
 def test_xo_is_what_its_builder_says(xo):
     assert xo.shape == (28, 28, 1)
     assert xo.classes == ("X", "O")

@@ -643,6 +643,7 @@ def test_a_prepared_set_of_photographs_of_any_size(tmp_path):
     assert data.load("cats_vs_dogs", data_dir=tmp_path, size=32).shape == (32, 32, 3)
 
 
+@pytest.mark.full
 def test_a_large_set_is_streamed_and_the_same(tmp_path, monkeypatch):
     import tensorflow_datasets as tfds
 

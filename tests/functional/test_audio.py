@@ -83,6 +83,7 @@ def test_spectrogram_is_a_power(rng, window, power):
     assert_close(got, np.abs(want) ** power)
 
 
+@pytest.mark.full
 def test_windows_import_scipy_signal_when_used():
     code = "import sys, cnn_jax.functional; print('scipy.signal' in sys.modules)"
     done = subprocess.run(

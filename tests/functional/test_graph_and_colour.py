@@ -49,6 +49,7 @@ def test_nodes_may_be_renamed(rng, graph):
     assert_close(got, F.graph_conv(adjacency, features, weights)[:, order])
 
 
+@pytest.mark.full
 def test_graph_layers_stack(rng, graph):
     rngs = nnx.Rngs(0)
     net = nn.Chain(
@@ -92,6 +93,7 @@ def test_hsv_agrees_with_colorsys(colours):
     np.testing.assert_allclose(back, colours, atol=1e-6)
 
 
+@pytest.mark.full
 def test_lab_agrees_with_published_values(colours):
     # Of the sRGB primaries under D65, to two digits: Lindbloom, brucelindbloom.com.
     known = {

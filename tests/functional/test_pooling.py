@@ -209,6 +209,7 @@ def test_adaptive_pools_keep_an_axis_of_none(rng):
         assert pool(x, (2, None)).shape == (2, 7, 2)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("value", [1.0, -jnp.inf])
 def test_the_first_of_equal_values_wins_in_every_pool(value):
     x = jnp.full((4, 6, 1), value)
@@ -275,6 +276,7 @@ def test_gradients_of_the_others(rng):
         check_grads(jax.jit(every), [np.float64(x)], order=2, modes=["fwd", "rev"])
 
 
+@pytest.mark.full
 def test_lp_pool_has_gradient_0_at_zero():
     x = jnp.array([[0.0], [0.0], [3.0], [-4.0]])
     value, gradient = jax.value_and_grad(lambda x: F.lp_pool(x, 2, (2,)).sum())(x)

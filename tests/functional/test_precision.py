@@ -79,6 +79,7 @@ def test_a_pair_gives_each_factor_its_own_precision():
     assert found == [("DEFAULT", "HIGHEST")]
 
 
+@pytest.mark.full
 def test_dense_products_of_a_sparse_graph_have_the_precision(rng):
     edges = sparse.BCOO.fromdense(jnp.eye(5))
     arrays = edges, draw(rng, 5, 3), draw(rng, 3, 2)

@@ -66,6 +66,7 @@ def test_conv_has_the_shape_of_the_formula(drawn, groups):
     assert got == (*want, 3 * groups)
 
 
+@pytest.mark.full
 @many
 @given(windows(), st.booleans())
 def test_pools_have_the_shape_of_the_formula(drawn, ceil_mode):

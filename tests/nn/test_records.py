@@ -64,6 +64,7 @@ def test_pictures_of_sounds_have_a_channel(rng):
         assert_close(level(stage(x)), level_wanted[..., None])
 
 
+@pytest.mark.full
 def test_indices_pass_from_stage_to_stage(rng):
     x = draw(rng, 2, 6, 9, 3)
     net = nn.Chain(

@@ -48,6 +48,7 @@ def linear(side=28, classes=10):
     return nn.Chain({"classifier": logits})
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("batch_size", "workers"),
     [

@@ -203,6 +203,7 @@ def pictures(count=24):
     return {"image": image, "label": label}
 
 
+@pytest.mark.full
 def test_a_report_of_curves_and_mistakes(tmp_path, capsys):
     split = pictures()
     sets = data.Dataset(split, split, ("ant", "bee", "cat"), validation=split)

@@ -164,6 +164,7 @@ def test_labels_that_do_not_fit(rng, as_shipped):
 # Optimizers.
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.full), 5])
 def test_gradients_are_added_up(small, accumulate):
     train = {name: array[:20] for name, array in small.train.items()}
@@ -193,6 +194,7 @@ def test_clipping_is_optaxs(small):
     assert_same(trained(mlp(), small, full(clip=0.1)), want)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "optimizer"),
     [
@@ -273,6 +275,7 @@ def test_a_schedule_goes_over_all_steps(small):
 # Precision.
 
 
+@pytest.mark.full
 def test_half_precision_keeps_weights_and_statistics_whole(small):
     net = normed()
     list(training.fit(net, small, full(precision="bfloat16")))

@@ -316,6 +316,7 @@ def scaled(scale):
     return loss
 
 
+@pytest.mark.full
 def test_other_functions_are_refused(tmp_path, small):
     def run(folder, **functions):
         net = mlp()

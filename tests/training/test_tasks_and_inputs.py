@@ -78,6 +78,7 @@ def test_several_inputs_resume(both, tmp_path):
     chex.assert_trees_all_equal(*(nnx.state(n, nnx.Param) for n in (net, want)))
 
 
+@pytest.mark.full
 def test_a_task_is_as_good_as_its_name():
     sets = small_set()
     named, given = mlp(), mlp()
@@ -91,6 +92,7 @@ def test_a_task_is_as_good_as_its_name():
         training.fit(mlp(), sets, config, task=task, loss=tasks.cross_entropy)
 
 
+@pytest.mark.full
 def test_floats_are_quantities(rng):
     x = rng.normal(size=(20, 4)).astype(np.float32)
     split = {"table": x, "label": (x @ rng.normal(size=(4, 1))).astype(np.float32)}

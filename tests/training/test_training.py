@@ -67,6 +67,7 @@ def test_every_epoch_has_every_example_once(small):
     assert orders[0] != orders[1] == orders[2] == orders[3]
 
 
+@pytest.mark.full
 def test_evaluation_counts_then_divides(small):
     net = mlp()
     logits = net(jnp.asarray(small.train["table"]))
