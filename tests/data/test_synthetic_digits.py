@@ -69,6 +69,7 @@ def test_recordings_are_small_and_as_the_table_says(takes):
             assert wave[:100].max() < 0.1  # No word begins in its neighbour.
 
 
+@pytest.mark.full
 def test_words_are_loaded_with_their_classes(data_dir, takes):
     found = data.load("synthetic_digits", seconds=1.0, data_dir=data_dir)
     assert found.classes == WORDS

@@ -19,6 +19,7 @@ def test_sets_are_drawn_again_in_the_same_way(name):
     assert len({example.tobytes() for example in one}) == 4
 
 
+@pytest.mark.full
 def test_colours_tell_the_classes():
     draw, classes, _ = sets.DRAWN["colour"]
     for label in range(classes):
@@ -27,6 +28,7 @@ def test_colours_tell_the_classes():
         assert strongest[..., label].max() > 60
 
 
+@pytest.mark.full
 def test_the_ratio_of_errors_is_a_geometric_mean():
     accuracy = {
         name: {"cnn_jax": np.array([1 - a]), "PyTorch": np.array([1 - b])}

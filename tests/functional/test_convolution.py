@@ -229,6 +229,7 @@ def test_transpose_has_gradients_of_any_order(rng):
         check_grads(jax.jit(f), wide, order=2, modes=["fwd", "rev"])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_separable_conv_is_two_convolutions(rng, axes):
     x, options = draw(rng, *(7, 8, 6)[:axes], 3), unequal_options(axes)

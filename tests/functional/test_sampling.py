@@ -183,6 +183,7 @@ def test_grid_sample_agrees_with_the_definition(
         assert_close(grid_sample(x, grid, **options), want)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize(
     "size",

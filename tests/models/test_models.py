@@ -149,6 +149,7 @@ def test_paths_of_weights_are_those_of_the_stages():
     assert "layer1/0" in [path for path, _ in net.steps()]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "name", ["resnet20", pytest.param("googlenet", marks=pytest.mark.full)]
 )

@@ -71,6 +71,7 @@ def test_a_verdict_is_that_of_the_evaluation(rng, tmp_path):
     assert trained.read_baseline(tmp_path) == found.baseline
 
 
+@pytest.mark.full
 def test_features_of_images_and_audio(rng):
     images = rng.integers(0, 256, (3, 20, 30, 3)).astype(np.uint8)
     found = describe_images(images)

@@ -103,6 +103,7 @@ def dense(inputs, outputs):
     return nn.Chain({"classifier": nn.Dense(inputs, outputs, rngs=nnx.Rngs(0))})
 
 
+@pytest.mark.full
 def test_several_classes_at_once(rng):
     table = rng.normal(size=(40, 4)).astype(np.float32)
     split = {"table": table, "label": table[:, :3] > 0}
@@ -251,6 +252,7 @@ def test_statistics_are_averaged_with_the_weights(small):
         assert_close(got, (0.75 * one + two) / 1.75)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", optim.SCHEDULES)
 def test_schedules_are_optaxs(name):
     want = {

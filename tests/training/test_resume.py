@@ -245,6 +245,7 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path, small):
     assert record.epoch == 5
 
 
+@pytest.mark.full
 def test_patience_outlives_the_process(tmp_path, small):
     sets = small_set(validation=small.test)
     kwargs = {"optimizer": "sgd", "learning_rate": 50.0, "patience": 3, "epochs": 50}
@@ -256,6 +257,7 @@ def test_patience_outlives_the_process(tmp_path, small):
     chex.assert_trees_all_equal(list(got), list(whole))
 
 
+@pytest.mark.full
 def test_a_run_says_how_it_was_trained(tmp_path, small):
     run = training.Run.create(tmp_path, "xo", "first", None)
     changed = config(clip=1.0, class_weights=(1.0, 2.0, 1.0))
