@@ -315,7 +315,7 @@ def test_photographs_are_learned_tested_and_asked(tmp_path, capsys):
     words = [root, "--epochs", 6, "--runs", tmp_path, "--name", "p"]
     out, _, code = run_cli(capsys, "train", *words)
     assert code == 0
-    assert "resnet20, for images of 32 pixels" in out
+    assert "small_vgg, for " in out
     out = run_cli(capsys, "evaluate", tmp_path / "train" / "p")[0]
     assert float(re.search(r"all +24 +([\d.]+)", out)[1]) > 80
     found = trained.load(tmp_path / "train" / "p").predict(
@@ -345,7 +345,7 @@ def test_what_was_cut_off_can_be_tested_and_resumed(tmp_path, capsys, digits, nu
     out, _, code = run_cli(capsys, "resume", run)
     assert code == 0
     epochs = re.findall(r"^epoch (\d+),", out, re.MULTILINE)
-    assert int(epochs[0]) in (4, 5)
+    assert int(epochs[0]) in (5, 6)  # A line is printed for every tenth.
     assert epochs[-1] == "12"
     assert "On the test split" in out
 
