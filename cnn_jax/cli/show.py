@@ -8,7 +8,7 @@ import numpy as np
 
 from cnn_jax import locality, models, nn, report, trained, training
 from cnn_jax.data import Dataset
-from cnn_jax.data.dataset import length
+from cnn_jax.data.dataset import labels, length
 
 MAX_ROWS = 40  # Classes that a table lists.
 IMBALANCE = 3  # The ratio of class sizes from which a remark is made.
@@ -32,7 +32,7 @@ def show_data(page: report.Page, name: str, dataset: Dataset) -> None:
     more = len(dataset.classes) - len(rows)
     rows += [[f"{more} more", *("…" for _ in splits)]] if more > 0 else []
     rows.append(["all", *(f"{length(its):,}" for its in splits.values())])
-    quantity = np.issubdtype(_labels(dataset.train).dtype, np.floating)
+    quantity = np.issubdtype(labels(dataset.train).dtype, np.floating)
     page.table(["quantity" if quantity else "class", *splits], rows)
     origin = dataset.origin
     for line in () if origin is None else origin.notes:
@@ -48,14 +48,10 @@ def _sentence(note: str) -> str:
 
 def class_counts(split: Any) -> Counter[int]:
     """The number of examples of each class; of a quantity, of all."""
-    labels = _labels(split)
-    if np.issubdtype(labels.dtype, np.floating):
-        return Counter({0: len(labels)})
-    return Counter(labels.tolist())
-
-
-def _labels(split: Any) -> np.ndarray:
-    return np.asarray(split["label"] if isinstance(split, dict) else split.labels)
+    each = labels(split)
+    if np.issubdtype(each.dtype, np.floating):
+        return Counter({0: len(each)})
+    return Counter(each.tolist())
 
 
 def show_imbalance(page: report.Page, dataset: Dataset, weights: Any) -> None:

@@ -17,7 +17,20 @@ RARE = "(rare)"
 
 
 @dataclasses.dataclass(frozen=True)
-class NumberColumn:
+class _OneColumn:
+    """A column that stays one column when it is encoded."""
+
+    scaled: ClassVar[bool] = True
+    name: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the encoded columns."""
+        return (self.name,)
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberColumn(_OneColumn):
     """Numbers and amounts, such as `3.5`, `1,234.50`, `€ 12,50` and `12 %`.
 
     Args:
@@ -32,15 +45,8 @@ class NumberColumn:
     """
 
     kind: ClassVar[str] = "number"
-    scaled: ClassVar[bool] = True
-    name: str
     decimal: str = "."
     missing: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the encoded columns."""
-        return (self.name,)
 
     def encode(self, cells: Sequence[str]) -> np.ndarray:
         """Cells as numbers.
@@ -59,7 +65,7 @@ class NumberColumn:
 
 
 @dataclasses.dataclass(frozen=True)
-class DateColumn:
+class DateColumn(_OneColumn):
     """Dates as days since 1970-01-01.
 
     Args:
@@ -74,15 +80,8 @@ class DateColumn:
     """
 
     kind: ClassVar[str] = "date"
-    scaled: ClassVar[bool] = True
-    name: str
     order: str = "YMD"
     missing: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the encoded columns."""
-        return (self.name,)
 
     def encode(self, cells: Sequence[str]) -> np.ndarray:
         """Cells as days.
@@ -102,7 +101,7 @@ class DateColumn:
 
 
 @dataclasses.dataclass(frozen=True)
-class BooleanColumn:
+class BooleanColumn(_OneColumn):
     """Two words for true and false, as one column.
 
     Args:
@@ -118,15 +117,8 @@ class BooleanColumn:
     """
 
     kind: ClassVar[str] = "boolean"
-    scaled: ClassVar[bool] = True
-    name: str
     true: str
     false: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the encoded columns."""
-        return (self.name,)
 
     def encode(self, cells: Sequence[str]) -> np.ndarray:
         """Cells as 1 and 0.

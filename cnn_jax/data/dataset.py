@@ -88,6 +88,11 @@ class Dataset:
         return {name: split for name, split in found.items() if split is not None}
 
     @property
+    def reader(self) -> Any:
+        """What turns a file into an input; None without files."""
+        return None if self.origin is None else self.origin.reader
+
+    @property
     def shape(self) -> Any:
         """The shape of one input; of several, a dictionary of shapes."""
         rows = isinstance(self.train, Mapping)
@@ -125,6 +130,11 @@ def inputs_of(split: Mapping[str, Any]) -> Any:
     if not inputs:
         raise ValueError(f"a split has {list(split)}, but needs at least one input.")
     return next(iter(inputs.values())) if len(inputs) == 1 else inputs
+
+
+def labels(split: Any) -> np.ndarray:
+    """The labels of all examples, also of a source that has them apart as `labels`."""
+    return np.asarray(split["label"] if isinstance(split, Mapping) else split.labels)
 
 
 def length(split: Split | Source) -> int:

@@ -80,7 +80,7 @@ def method(dataset: Dataset) -> tuple[Callable[[np.ndarray], np.ndarray], Any, s
             linear,
             "logistic regression on small pixels, gradients and colours",
         )
-    reader = None if dataset.origin is None else dataset.origin.reader
+    reader = dataset.reader
     if isinstance(reader, AudioReader):
         name = "logistic regression on spectrogram means"
         return lambda x: describe_audio(x, reader.rate), linear, name

@@ -26,7 +26,7 @@ def default_model(dataset: Dataset) -> tuple[str, str]:
         One of `models.MODELS`, and the reason in words.
     """
     if len(dataset.shape) == 1:
-        if isinstance(_reader(dataset), AudioReader):
+        if isinstance(dataset.reader, AudioReader):
             return "sound_net", "for audio: a log-mel spectrogram and convolutions"
         return "mlp", "for tables, whose columns have no order"
     count, side = length(dataset.train), min(dataset.shape[:2])
@@ -51,7 +51,7 @@ def default_options(model: str, dataset: Dataset) -> dict[str, Any]:
     options: dict[str, Any] = {"classes": len(dataset.classes)}
     if model == "mlp":
         return options | {"shape": list(dataset.shape)}
-    reader, audio = _reader(dataset), len(models.made_for(model)) == 1
+    reader, audio = dataset.reader, len(models.made_for(model)) == 1
     if audio != isinstance(reader, AudioReader) or len(dataset.shape) != 3 - 2 * audio:
         kind = {3: "images"}.get(len(dataset.shape), "rows of a table")
         kind = "audio" if isinstance(reader, AudioReader) else kind
@@ -117,14 +117,6 @@ def _for_images(
     augment = ["affine"] if "rotated" in harmless else ["affine", "elastic"]
     for change, names in CHANGES.items():
         augment += names if change in harmless else ()
-    return {
-        "epochs": int(np.clip(BUDGET / cost, 10, 220)),
-        "optimizer": "adamw",
-        "weight_decay": 0.05,
-        "label_smoothing": 0.1,
-        "augment": tuple(augment),
-    }
-
-
-def _reader(dataset: Dataset) -> Any:
-    return None if dataset.origin is None else dataset.origin.reader
+    epochs = int(np.clip(BUDGET / cost, 10, 220))
+    options = {"epochs": epochs, "augment": tuple(augment)}
+    return models.hyperparameters("small_vgg") | options

@@ -10,6 +10,7 @@ from scipy import stats
 
 from cnn_jax import training
 from cnn_jax.data import Dataset
+from cnn_jax.data.dataset import labels
 from cnn_jax.nn import Chain
 from cnn_jax.trained.baseline import MAX_ROWS, Baseline, baseline, sample
 
@@ -122,8 +123,8 @@ def judge(net: Chain, dataset: Dataset) -> Verdict:
     Returns:
         Its accuracy there and on at most 2,000 training examples, and a baseline.
     """
-    inputs, labels = sample(dataset.train, MAX_ROWS, np.random.default_rng(0))
-    error = training.evaluate(net, {"input": inputs, "label": labels})["error"]
+    inputs, known = sample(dataset.train, MAX_ROWS, np.random.default_rng(0))
+    error = training.evaluate(net, {"input": inputs, "label": known})["error"]
     kinds = {1: "table", 3: "image"}
     return dataclasses.replace(
         judge_split(net, dataset.test, dataset.classes),
@@ -149,13 +150,13 @@ def judge_split(
         simple: A baseline on the same examples.
     """
     error = training.evaluate(net, split)["error"]
-    labels = np.asarray(split["label"] if hasattr(split, "keys") else split.labels)
-    counts = np.bincount(labels, minlength=len(classes))
+    each = labels(split)
+    counts = np.bincount(each, minlength=len(classes))
     most = int(counts.argmax())
     return Verdict(
-        correct=round((1 - error) * len(labels)),
-        count=len(labels),
-        majority=float(counts[most] / len(labels)),
+        correct=round((1 - error) * len(each)),
+        count=len(each),
+        majority=float(counts[most] / len(each)),
         majority_class=classes[most],
         baseline=simple,
     )

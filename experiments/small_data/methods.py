@@ -1,5 +1,6 @@
 """Three methods that learn from the same training split, and the time they take."""
 
+import dataclasses
 import importlib.util
 import time
 from typing import NamedTuple
@@ -30,9 +31,7 @@ def ours(dataset: data.Dataset, seed: int, minutes: float | None) -> Score:
     net = models.build(name, rngs=nnx.Rngs(seed), **options)
     if minutes is not None:
         epochs = trained.epochs_within(minutes, net, dataset, config)
-        config = trained.default_config(
-            dataset, name, harmless=harmless, seed=seed, epochs=epochs
-        )
+        config = dataclasses.replace(config, epochs=epochs)
     list(training.fit(net, dataset, config))
     seconds = time.time() - began
     verdict = trained.judge_split(net, dataset.test, dataset.classes)
