@@ -205,7 +205,7 @@ def _group(name: str, group: str) -> str:
     pattern = group if "(" in group else rf"{re.escape(group)}[-_= ]?([^-_. /]+)"
     try:
         found = re.search(pattern, name)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(
             f"`group` is {group!r}, which is no regular expression: {error}."
         ) from None

@@ -96,6 +96,8 @@ def load(
         if value is not None:
             check_text(option, value)
     check_drop(drop)
+    if label is not None and label in drop:
+        raise ValueError(f"`drop` has the label column, {label!r}: leave it out there.")
     check_broken_fraction(broken)
     check_seed(seed)
     named = not str(name) or str(name).split("/")[0] in VERSIONS
@@ -181,5 +183,11 @@ def prepared(data_dir: str | Path | None = None) -> list[str]:
 
     Returns:
         Their names, with their configurations.
+
+    Raises:
+        NotADirectoryError: If it is a file.
     """
-    return prepared_names(_root(data_dir))
+    root = _root(data_dir)
+    if root.exists() and not root.is_dir():
+        raise NotADirectoryError(f"`data_dir` is {root}, which is no folder.")
+    return prepared_names(root)

@@ -43,4 +43,4 @@ def check_memory(name: str, needed: float, remedy: str, *, free: int) -> None:
 
 
 def _gigabytes(count: float) -> str:
-    return f"{count / 1e9:,.3g} GB" if count < 1e12 else f"{count / 1e9:,.0f} GB"
+    return f"{count / 1e9:,.0f} GB" if 1e11 < count < 1e15 else f"{count / 1e9:.3g} GB"

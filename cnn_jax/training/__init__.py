@@ -17,6 +17,7 @@ from cnn_jax.training.nudging import nudge as nudge
 from cnn_jax.training.progress import progress_bar as progress_bar
 from cnn_jax.training.record import Record as Record
 from cnn_jax.training.run import Run as Run
+from cnn_jax.training.run import check_name as check_name
 from cnn_jax.training.run import hardware as hardware
 from cnn_jax.training.run_report import read_records as read_records
 from cnn_jax.training.run_report import write_report as write_report

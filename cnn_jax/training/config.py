@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import sys
 from typing import Any, Literal, get_args
 
 from cnn_jax.data.augment import AugmentName
+from cnn_jax.data.splits import check_seed
 from cnn_jax.tasks.losses import LossName
 from cnn_jax.training.optim import OptimizerName, ScheduleName
 
 Precision = Literal["float32", "bfloat16"]
 FeedName = Literal["auto", "device", "stream"]
+
+MAX_STEPS = 2**31 - 1  # Steps are counted in 32 bits.
 
 # Options that do not change the weights, so a resumed run may have others.
 FREE = {"feed", "workers", "keep", "save_every", "profile"}
@@ -64,7 +68,8 @@ class Config:
         seed: For shuffling and augmentation; networks have RNGs of their own.
 
     Raises:
-        ValueError: If an option is out of its range.
+        ValueError: If an option is out of its range, or of another type.
+        TypeError: If the seed is no whole number.
 
     Example:
         >>> config = Config(epochs=3, class_weights=(1.0, 2.0))
@@ -118,11 +123,17 @@ class Config:
             _check_name("augment", name, AugmentName)
         for name in "learning_rate", "clip":
             if getattr(self, name) == 0:
-                raise ValueError(f"`{name}` is 0, but must be positive.")
+                raise ValueError(f"`{name}` is 0, but must be above 0.")
+        check_seed(self.seed)
+        _check_kinds(self)
         for share in self.drops:
             _check_range("drops", share, 0.0, 1.0)
         for weight in _numbers(self.class_weights):
             _check_range("class_weights", weight, 0.0, None)
+        if self.class_weights is not None and not any(self.class_weights):
+            raise ValueError(
+                f"`class_weights` is {self.class_weights}, but needs a weight above 0."
+            )
         for _, weight in self.head_weights:
             _check_range("head_weights", weight, 0.0, None)
         if self.batch_size % self.accumulate:
@@ -211,6 +222,19 @@ def _numbers(weights: Any) -> tuple[float, ...]:
     return () if weights is None or isinstance(weights, str) else weights
 
 
+def _check_kinds(config: Config) -> None:
+    """Refuses options of another type, where no range is checked."""
+    for name in "keep_best", "profile":
+        if not isinstance(getattr(config, name), bool):
+            raise ValueError(
+                f"`{name}` is {getattr(config, name)!r}, but must be True or False."
+            )
+    if config.frozen is not None and not isinstance(config.frozen, str):
+        raise ValueError(
+            f"`frozen` is {config.frozen!r}, but must be the name of a stage."
+        )
+
+
 def _check_range(
     name: str, value: Any, minimum: int | float, maximum: float | None
 ) -> None:
@@ -218,12 +242,16 @@ def _check_range(
     if value is None:
         return
     whole = isinstance(minimum, int)
-    if not isinstance(value, int | (int if whole else float)):
+    kinds = int if whole else int | float
+    if not isinstance(value, kinds) or isinstance(value, bool):
         kind = "a whole number" if whole else "a number"
         raise ValueError(f"`{name}` is {value!r}, but must be {kind}.")
-    above = maximum is not None and value > maximum
-    if not minimum <= value < float("inf") or above:
-        bound = f"at least {minimum:g}"
+    largest = (
+        maximum if maximum is not None else MAX_STEPS if whole else sys.float_info.max
+    )
+    if not minimum <= value <= largest:
+        bound = f"at least {minimum:g} and finite"
+        bound = f"from {minimum} to {largest}" if whole else bound
         bound = bound if maximum is None else f"from {minimum:g} to {maximum:g}"
         raise ValueError(f"`{name}` is {value}, but must be {bound}.")
 
@@ -231,7 +259,7 @@ def _check_range(
 def _check_name(name: str, value: Any, kind: Any) -> None:
     if name == "loss" and value is None:
         return
-    if value not in get_args(kind):
+    if not isinstance(value, str) or value not in get_args(kind):
         raise ValueError(
             f"`{name}` is {value!r}, but must be one of {', '.join(get_args(kind))}."
         )

@@ -48,6 +48,7 @@ class Run:
 
         Raises:
             FileExistsError: If there is a run of that name: no run overwrites another.
+            ValueError: If the name leads out of the folder of runs.
 
         Example:
             >>> import tempfile
@@ -55,6 +56,7 @@ class Run:
             ...     Run.create(root, "xo", "first", config=None).folder.name
             'first'
         """
+        check_name(name)
         folder = _made(Path(root) / experiment, name)
         fields = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else {}  # pyright: ignore[reportArgumentType]
         fields |= {"hardware": hardware()}
@@ -68,11 +70,32 @@ class Run:
             file.write(line + "\n")
 
 
+def check_name(name: str | None) -> None:
+    """Refuses the name of a run that is no name of a folder.
+
+    Args:
+        name: The name; None for the date and time.
+
+    Raises:
+        ValueError: If it is empty, or has separators, so that the run would lie
+            elsewhere.
+
+    Example:
+        >>> check_name("first")
+    """
+    if name is None:
+        return
+    if name in ("", ".", "..") or set(name) & set("/\\\0"):
+        raise ValueError(
+            f"`name` is {name!r}, but must be the name of a folder, without slashes."
+        )
+
+
 def _made(parent: Path, name: str | None) -> Path:
     """A new folder of this name, or of the date and time."""
     now = time.strftime("%Y-%m-%d_%H-%M-%S")
     later = (f"{now}-{number}" for number in itertools.count(2))
-    for candidate in [name] if name else itertools.chain([now], later):
+    for candidate in [name] if name is not None else itertools.chain([now], later):
         folder = parent / candidate
         with contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True)
