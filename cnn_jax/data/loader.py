@@ -98,6 +98,8 @@ def load(
     check_drop(drop)
     if label is not None and label in drop:
         raise ValueError(f"`drop` has the label column, {label!r}: leave it out there.")
+    if data_dir is not None:
+        check_text("data_dir", data_dir, (str, Path))
     check_broken_fraction(broken)
     check_seed(seed)
     named = not str(name) or str(name).split("/")[0] in VERSIONS

@@ -23,7 +23,7 @@ def free_memory() -> int:
     return max(0, min([psutil.virtual_memory().available, *inside]))
 
 
-def check_memory(name: str, needed: float, remedy: str, *, free: int) -> None:
+def check_memory(name: str, needed: int | float, remedy: str, *, free: int) -> None:
     """Refuses what takes more memory than is free, before any of it is taken.
 
     Args:
@@ -42,5 +42,5 @@ def check_memory(name: str, needed: float, remedy: str, *, free: int) -> None:
         )
 
 
-def _gigabytes(count: float) -> str:
+def _gigabytes(count: int | float) -> str:
     return f"{count / 1e9:,.0f} GB" if 1e11 < count < 1e15 else f"{count / 1e9:.3g} GB"

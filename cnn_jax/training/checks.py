@@ -1,6 +1,6 @@
 """Argument checks of `fit`: data, networks and options that must fit each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -29,7 +29,8 @@ def check_data(
     Raises:
         TypeError: If `data` or `config` is something else.
         ValueError: If there are no networks, the data sets are not as many or differ in
-            shape, or a batch is larger than the training split.
+            shape, validation inputs are NaN or infinite, or a batch is larger than the
+            training split.
     """
     datasets = list(data) if isinstance(data, list | tuple) else [data]
     for one in datasets:
@@ -48,12 +49,26 @@ def check_data(
     shapes = {(length(one.train), str(one.shape)) for one in datasets}
     if len(shapes) > 1:
         raise ValueError(f"`data` must have one shape, but has {sorted(shapes)}.")
+    for one in datasets:
+        _check_finite("validation", one.validation)
     examples = length(datasets[0].train)
     if config.batch_size > examples:
         raise ValueError(
             f"`batch_size` is {config.batch_size}, but there are {examples} examples."
         )
     return datasets
+
+
+def _check_finite(name: str, split: Any) -> None:
+    """Refuses inputs in arrays that are NaN or infinite; training finds its own."""
+    arrays = jax.tree.leaves(inputs_of(split)) if isinstance(split, Mapping) else []
+    for array in arrays:
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            raise ValueError(
+                f"`{name}` has inputs that are NaN or infinite, first in row "
+                f"{int(np.argmin(finite))}: repair or remove them."
+            )
 
 
 def check_nets(net: Any) -> list[Chain]:

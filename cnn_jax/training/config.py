@@ -115,17 +115,13 @@ class Config:
             _check_range(name, getattr(self, name), minimum, maximum)
         for name, kind in _NAMES.items():
             _check_name(name, getattr(self, name), kind)
-        if isinstance(self.augment, str):
-            raise ValueError(
-                f"`augment` is {self.augment!r}, but must be a tuple of names."
-            )
+        _check_kinds(self)
         for name in self.augment:
             _check_name("augment", name, AugmentName)
         for name in "learning_rate", "clip":
             if getattr(self, name) == 0:
                 raise ValueError(f"`{name}` is 0, but must be above 0.")
         check_seed(self.seed)
-        _check_kinds(self)
         for share in self.drops:
             _check_range("drops", share, 0.0, 1.0)
         for weight in _numbers(self.class_weights):
@@ -215,7 +211,7 @@ _NAMES: dict[str, Any] = {
 
 def _numbers(weights: Any) -> tuple[float, ...]:
     """Class weights that are numbers; none for `"balanced"` and None."""
-    if isinstance(weights, str) and weights != "balanced":
+    if not isinstance(weights, tuple | None) and weights != "balanced":
         raise ValueError(
             f"`class_weights` is {weights!r}, but must be numbers, 'balanced' or None."
         )
@@ -224,6 +220,16 @@ def _numbers(weights: Any) -> tuple[float, ...]:
 
 def _check_kinds(config: Config) -> None:
     """Refuses options of another type, where no range is checked."""
+    for name in "drops", "augment", "head_weights":
+        if not isinstance(getattr(config, name), tuple):
+            raise ValueError(
+                f"`{name}` is {getattr(config, name)!r}, but must be a tuple."
+            )
+    for pair in config.head_weights:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ValueError(
+                f"`head_weights` has {pair!r}, but needs pairs of a name and a weight."
+            )
     for name in "keep_best", "profile":
         if not isinstance(getattr(config, name), bool):
             raise ValueError(

@@ -68,6 +68,7 @@ def fit(
         metrics of a batch are those before the step that it leads to.
 
     Raises:
+        TypeError: If an argument is of another kind.
         ValueError: If the networks differ in architecture, the number of data sets is
             not that of the networks, a batch is larger than the data, labels do not fit
             the task or the outputs, a stage or head is unknown, or the run in `folder`
@@ -95,6 +96,8 @@ def fit(
             name = "resume" if resume else "profile"
             raise ValueError(f"`{name}` needs a `folder`, but there is none.")
         return _records(trainer, None)
+    if not isinstance(folder, str | Path):
+        raise TypeError(f"`folder` is {folder!r}, but must be a path.")
     return _records(trainer, Folder(Path(folder), trainer, resume=resume))
 
 
