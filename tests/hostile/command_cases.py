@@ -68,14 +68,13 @@ TRAIN = [
         "--seed": ("-1", "4294967296", "99999999999999999999999"),
         "--group": ("", "((", "(a", "(a{99999999999})", "[(", "nothing", "()"),
         "--name": ("", ".", "..", "../../evil", "/tmp/evil", "a/b", "a\\b"),
-        "--model": ("sound_net", "mlp.", "xo_net "),
+        "--model": ("sound_net",),
         "--label": ("", "a"),
         "--drop": ("", "a"),
         "--rate": ("0", "8000", "-1"),
         "--seconds": ("0", "1", "nan", "inf"),
     }.items()
     for value in values
-    if (option, value) not in {("--model", "mlp."), ("--model", "xo_net ")}
 ]
 TRAIN += [
     train("scans", option, value, option, status=2)
@@ -199,8 +198,7 @@ TRAIN += [
             "a.csv",
             prepare=partial(make, "a.csv"),
         )
-        for kind, make in {**KINDS, "an empty folder": directory}.items()
-        if make is not directory
+        for kind, make in KINDS.items()
     ),
     Command(
         "train on an empty folder",
@@ -255,10 +253,8 @@ PREDICT += [
         ("a device", ("/dev/zero",), "/dev/zero"),
         ("an empty folder", ("folder.png",), "`files` is empty"),
         ("a file below a file", ("runs/train/config.json/b",), "could not be read"),
-        ("a name of 300 letters", ("a" * 300,), "name too long"),
+        ("a name of 300 letters", ("a" * 300,), "could not be read"),
     )
-    if (run, kind)
-    not in {("table", "a name of 300 letters"), ("prices", "a name of 300 letters")}
 ]
 PREDICT += [
     Command(
