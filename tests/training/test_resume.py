@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import functools
 import io
+import itertools
 import json
 import os
 import random
@@ -218,10 +219,12 @@ def test_a_run_goes_on_inside_of_an_epoch(tmp_path, small, feed, many):
 def test_the_last_and_the_best_are_kept(tmp_path, small):
     sets = small_set(validation=small.test)
     kwargs = {"optimizer": "sgd", "learning_rate": 20.0, "keep": 2, "epochs": 6}
+    run = training.fit(mlp(), sets, config(**kwargs), folder=tmp_path)
     scores = {
         record.step: record.metrics["validation_loss"]
-        for record in training.fit(mlp(), sets, config(**kwargs), folder=tmp_path)
+        for record in itertools.islice(run, 6)
     }
+    run.close()  # Before its end, after which the best weights alone stay.
     best = min(scores, key=scores.get)
     assert best < 25
     assert steps(tmp_path) == [best, 25, 30]
@@ -233,16 +236,80 @@ def test_the_last_and_the_best_are_kept(tmp_path, small):
         training.best(tmp_path / "elsewhere")
 
 
+def runs_on(folder, sets, make=mlp, **kwargs):
+    """The records of a run that goes on, and its network."""
+    net = make()
+    return list(
+        training.fit(net, sets, config(**kwargs), folder=folder, resume=True)
+    ), net
+
+
 def test_a_finished_run_has_nothing_left_to_do(tmp_path, small):
-    net, again = mlp(), mlp()
-    list(training.fit(net, small, config(), folder=tmp_path))
-    assert (
-        list(training.fit(again, small, config(), folder=tmp_path, resume=True)) == []
-    )
+    net = mlp()
+    list(training.fit(net, small, config(keep_state=True), folder=tmp_path))
+    assert steps(tmp_path) == [20]
+    nothing, again = runs_on(tmp_path, small, keep_state=True)
+    assert nothing == []
     same(net, again)
-    more = config(epochs=5)
-    (record,) = training.fit(again, small, more, folder=tmp_path, resume=True)
+    (record,), longer = runs_on(tmp_path, small, epochs=5, keep_state=True)
     assert record.epoch == 5
+    same(longer, trained_for(5, small))
+    assert steps(tmp_path) == [25]
+
+
+def trained_for(epochs, sets):
+    net = mlp()
+    list(training.fit(net, sets, config(epochs=epochs)))
+    return net
+
+
+def dropout_mlp():
+    return mlp(rate=0.5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [dropout_mlp, lambda: [dropout_mlp(), mlp(1, rate=0.5)], lambda: [dropout_mlp()]],
+    ids=["one", "two", "a list of one"],
+)
+@pytest.mark.parametrize("keep_best", [False, True])
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_weights_alone_stay_after_the_end(tmp_path, small, make, keep_best, ema):
+    sets = small_set(validation=small.test)
+    kwargs = {"learning_rate": 0.5, "keep_best": keep_best, "ema": ema}
+    nets = make()
+    run = training.fit(nets, sets, config(**kwargs), folder=tmp_path)
+    scores = [training_score(record) for record in run]
+    last = scores[-1] == min(scores)
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == (["best"] if last or keep_best else ["best", "last"])
+    every = nets if isinstance(nets, list) else [nets]
+    restored = [mlp(5, rate=0.5) for _ in every]
+    for i, net in enumerate(restored):
+        training.restore(training.best(tmp_path), net, index=i)
+    found = np.mean([score_of(net, small.test) for net in restored], axis=0)
+    np.testing.assert_allclose(found, min(scores), rtol=1e-6)
+    nothing, again = runs_on(tmp_path, sets, make, **kwargs)
+    assert nothing == []
+    for one, other in zip(every, again if len(every) > 1 else [again], strict=False):
+        same(one, other[0] if isinstance(other, list) else other)
+    with pytest.raises(ValueError, match=r"20 steps, but 25 are asked .*keep_state"):
+        runs_on(tmp_path, sets, make, **kwargs, epochs=5)
+    with pytest.raises(FileExistsError, match="holds a run of 20 steps"):
+        training.fit(make(), sets, config(**kwargs), folder=tmp_path)
+
+
+def training_score(record):
+    metrics = record.metrics
+    return (
+        float(np.mean(metrics["validation_error"])),
+        float(np.mean(metrics["validation_loss"])),
+    )
+
+
+def score_of(net, split):
+    found = training.evaluate(net, split)
+    return found["error"], found["loss"]
 
 
 @pytest.mark.full
@@ -572,16 +639,16 @@ def test_a_full_disk_leaves_what_is_there_whole(tmp_path, small, then):
         assert run.returncode == 0, run.stderr
         assert "could not be written" in run.stderr
         assert "the next is tried again" in run.stderr
-        assert steps(tmp_path)[-1] == 20
+        assert (tmp_path / "checkpoints" / "best").is_dir()
         assert not list((tmp_path / "checkpoints").glob("*tmp*"))
         return
     assert run.returncode == 1
-    message = [
-        line for line in run.stderr.splitlines() if line.startswith("OSError: the")
-    ]
-    assert "last checkpoint could not be written" in message[-1]
-    assert "File too large" in message[-1]
-    assert re.search(r"are those of steps \[5(, 10)?\]", message[-1])
+    message = run.stderr.splitlines()[-1]
+    assert "NotSavedError: the weights could not be written" in message
+    assert "File too large" in message
+    assert re.search(r"There are checkpoints of steps \[5(, 10)?\]", message)
+    assert run.stderr.count("Traceback") == 2  # That of Python, and its cause.
+    assert not list((tmp_path / "checkpoints").glob("*tmp*"))
     net, whole = mlp(), mlp()
     list(training.fit(net, small, config(), folder=tmp_path, resume=True))
     list(training.fit(whole, small, config()))
