@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 from cnn_jax.data.errors import DamagedError, first_line, raise_if_system
 from cnn_jax.data.quiet import quiet
 from cnn_jax.training.arrays import Shapes, by_path, checksum, compare, nested
+from cnn_jax.training.quiet_threads import quiet_threads
 
 MARGIN = 2**20  # Bytes of a checkpoint beside its arrays, at most.
 
@@ -163,6 +164,7 @@ def whole(path: Path, read: Callable[[], Any]) -> Any:
         DamagedError: If it is damaged.
         OSError: If the system could not read it.
     """
+    quiet_threads()
     try:
         return read()
     except Exception as error:  # Sorted out here and below; nothing passes.

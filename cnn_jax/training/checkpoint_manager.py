@@ -1,6 +1,5 @@
 """The checkpoints of a run: written in the background, whole or not at all."""
 
-import logging
 import shutil
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -24,6 +23,7 @@ from cnn_jax.training.checkpoint_format import (
     read_arrays,
     read_notes,
 )
+from cnn_jax.training.quiet_threads import quiet_threads
 
 DAMAGED = "*.damaged*"  # How a damaged checkpoint is renamed.
 PARTIAL = "*.orbax-checkpoint-tmp*"  # How Orbax names a folder until it is whole.
@@ -71,7 +71,7 @@ class CheckpointManager:
                 preservation_policy=AnyPreservationPolicy([LatestN(self.keep), best])
             )
             self._clear()
-            logging.getLogger("absl").addFilter(_not_of_orbax)
+            quiet_threads()
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
 
@@ -225,8 +225,3 @@ class CheckpointManager:
             "there, and the next is tried again.",
             stacklevel=4,
         )
-
-
-def _not_of_orbax(record: logging.LogRecord) -> bool:
-    """Refuses log lines of Orbax's threads on errors of which `_failed` warns."""
-    return "orbax" not in record.pathname

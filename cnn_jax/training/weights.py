@@ -24,6 +24,7 @@ from cnn_jax.training.checkpoint_format import (
     read_notes,
     read_weights,
 )
+from cnn_jax.training.quiet_threads import quiet_threads
 
 BEST, LAST = "best", "last"  # Those with the lowest score; the last, if they differ.
 
@@ -45,6 +46,7 @@ def write_weights(
     each = [{"step": jnp.int32(step), "params": _variables(net)} for net in nets]
     arrays = by_path(each[0] if len(each) == 1 else {"networks": each})
     check_space(path.parent, arrays)
+    quiet_threads()
     with quiet(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
         args = ocp.args.Composite(**items(arrays, {**values, "step": step}))
         writer.save(path, args=args, force=True)
