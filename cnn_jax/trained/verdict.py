@@ -13,6 +13,7 @@ from cnn_jax.data import Dataset
 from cnn_jax.data.dataset import labels
 from cnn_jax.nn import Chain
 from cnn_jax.trained.baseline import MAX_ROWS, Baseline, baseline, sample
+from cnn_jax.training.run_files import checked_fields, read_json, tuples
 
 FILE = "verdict.json"
 OVERFIT = 0.1  # The gap between training and test accuracy from which advice is given.
@@ -181,7 +182,15 @@ def read_baseline(folder: str | Path) -> Baseline | None:
 
     Returns:
         Its name and accuracy; None for runs without a verdict.
+
+    Raises:
+        ValueError: If `verdict.json` is not as it was written.
     """
     file = Path(folder) / FILE
-    found = json.loads(file.read_text())["baseline"] if file.is_file() else None
-    return None if found is None else Baseline(*found)
+    if not file.is_file():
+        return None
+    written = read_json(file, dict[str, Any])
+    kind = {"baseline": tuple[str, float] | None}
+    pair = tuples(written.get("baseline"))
+    checked_fields(str(file), Verdict, written | {"baseline": pair}, more=kind)
+    return None if pair is None else Baseline(*pair)

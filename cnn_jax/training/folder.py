@@ -10,6 +10,7 @@ from typing import Any
 from flax import nnx
 
 from cnn_jax.data.errors import first_line
+from cnn_jax.data.table import in_file
 from cnn_jax.training.checkpoint import restore
 from cnn_jax.training.checkpoint_format import Notes, read_notes
 from cnn_jax.training.checkpoint_manager import (
@@ -22,6 +23,7 @@ from cnn_jax.training.early_stopping import EarlyStopping
 from cnn_jax.training.lock import Lock
 from cnn_jax.training.record import Record
 from cnn_jax.training.run import Run, hardware
+from cnn_jax.training.run_files import check_value, checked_fields, read_json
 from cnn_jax.training.trainer import Trainer
 from cnn_jax.training.weights import (
     BEST,
@@ -126,7 +128,7 @@ class Folder:
     def _write_config(self) -> None:
         """Adds the options of the training to `config.json`."""
         file = self.path / "config.json"
-        known = json.loads(file.read_text()) if file.exists() else {}
+        known = read_json(file, dict[str, Any]) if file.exists() else {}
         known.setdefault("hardware", hardware())
         known["training"] = self._about()["config"]
         known["functions"] = self._functions
@@ -229,11 +231,12 @@ def read_config(folder: str | Path) -> Config:
         Its configuration.
 
     Raises:
-        ValueError: If there is an unknown field.
+        ValueError: If a field is missing, unknown or of another type.
         FileNotFoundError: If there is no `config.json`.
     """
-    written = json.loads((Path(folder) / "config.json").read_text())
-    return Config(**read_fields(Config, written["training"]))
+    file, written = _field(folder, "training")
+    with in_file(f"{file}: `training`"):
+        return Config(**checked_fields("it", Config, written, more={}))
 
 
 def read_functions(folder: str | Path) -> dict[str, str]:
@@ -247,9 +250,24 @@ def read_functions(folder: str | Path) -> dict[str, str]:
         hash of one training step.
 
     Raises:
+        ValueError: If they are missing or no texts.
         FileNotFoundError: If there is no `config.json`.
     """
-    return json.loads((Path(folder) / "config.json").read_text())["functions"]
+    file, written = _field(folder, "functions")
+    check_value(f"{file}: `functions`", written, dict[str, str])
+    return written
+
+
+def _field(folder: str | Path, name: str) -> tuple[Path, Any]:
+    """A field that a training adds to `config.json`, and the path of the file."""
+    file = Path(folder) / "config.json"
+    written = read_json(file, dict[str, Any])
+    if name not in written:
+        raise ValueError(
+            f"{file} lacks the field `{name}`, which is there once a training began."
+        )
+    check_value(f"{file}: `{name}`", written[name], dict[str, Any])
+    return file, written[name]
 
 
 def _writable(path: Path) -> Path:
@@ -307,12 +325,13 @@ def _cut_records(file: Path, step: int) -> None:
     if not file.exists():
         return
     kept = []
-    for line in file.read_text().splitlines():
+    for line in file.read_text(errors="replace").splitlines():
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             continue
-        if record.get("step", 0) <= step:
+        found = record.get("step", 0) if isinstance(record, dict) else None
+        if isinstance(found, int) and found <= step:
             kept.append(line + "\n")
     _replace(file, "".join(kept))
 
@@ -320,5 +339,8 @@ def _cut_records(file: Path, step: int) -> None:
 def _replace(file: Path, text: str) -> None:
     """Writes the whole text or nothing."""
     written = file.with_name(f".{file.name}.new")
-    written.write_text(text)
-    os.replace(written, file)
+    try:
+        written.write_text(text)
+        os.replace(written, file)
+    finally:
+        written.unlink(missing_ok=True)
