@@ -124,8 +124,8 @@ def _check_unchanged(file: Path, about: Metadata, stored: Any) -> None:
     """Compares the checksums of the fields with those that were written."""
     if stored is None:
         warnings.warn(
-            f"{file} has no `checksums`, as in runs of earlier versions: a change after "
-            "the training is not noticed.",
+            f"{file} has no `checksums`, as in runs of earlier versions: a change "
+            "after the training is not noticed.",
             stacklevel=3,
         )
         return
