@@ -45,7 +45,11 @@ def run_fit(
         )
         raise
     if about.target is not None:
-        show_quantities(page, about, net, dataset.test)
+        simple = trained.baseline(dataset)
+        found = show_quantities(
+            page, about, net, dataset.test, simple=simple, first=True
+        )
+        trained.write_verdict(folder, found)
     else:
         verdict = trained.judge(net, dataset)
         trained.write_verdict(folder, verdict)

@@ -13,8 +13,10 @@ from cnn_jax.data import Dataset
 from cnn_jax.data.dataset import labels
 from cnn_jax.nn import Chain
 from cnn_jax.trained.baseline import MAX_ROWS, Baseline, baseline, sample
+from cnn_jax.trained.quantity import QuantityScores
 
 FILE = "verdict.json"
+HIDES = ", or augmentation hides what does: try `--augment crop`"
 OVERFIT = 0.1  # The gap between training and test accuracy from which advice is given.
 
 
@@ -100,9 +102,10 @@ class Verdict:
         elif known is not None and not self.learned:
             found.append(
                 f"On the training split {100 * known:.1f} % are right as well: more "
-                "epochs may help, or the inputs do not tell the classes apart."
+                "epochs may help, or the inputs do not tell the classes apart"
+                f"{HIDES if self.kind == 'image' else ''}."
             )
-        if self.baseline is not None and self.baseline.accuracy >= self.accuracy:
+        if self.baseline is not None and self.baseline.score >= self.accuracy:
             found.append(
                 f"The simple method is at least as accurate: use {self.baseline.name}."
             )
@@ -162,12 +165,12 @@ def judge_split(
     )
 
 
-def write_verdict(folder: str | Path, verdict: Verdict) -> None:
+def write_verdict(folder: str | Path, verdict: Verdict | QuantityScores) -> None:
     """Writes `verdict.json` into a run folder.
 
     Args:
         folder: The run folder.
-        verdict: The verdict.
+        verdict: On classes, or on a quantity.
     """
     text = json.dumps(dataclasses.asdict(verdict), indent=2)
     (Path(folder) / FILE).write_text(text)
@@ -180,7 +183,7 @@ def read_baseline(folder: str | Path) -> Baseline | None:
         folder: The run folder.
 
     Returns:
-        Its name and accuracy; None for runs without a verdict.
+        Its name and its accuracy or RMSE; None for runs without a verdict.
     """
     file = Path(folder) / FILE
     found = json.loads(file.read_text())["baseline"] if file.is_file() else None
