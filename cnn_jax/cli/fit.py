@@ -38,18 +38,28 @@ def run_fit(
     standardised = trained.standardised(dataset, about.target)
     records = training.fit(net, standardised, config, folder=folder, resume=True)
     saved = _train(page, folder, records)
-    if about.target is not None:
-        show_quantities(page, about, net, dataset.test)
-    else:
-        verdict = trained.judge(net, dataset)
-        show_verdict(page, verdict, first=True)
-        saved &= _attempt(lambda: trained.write_verdict(folder, verdict))
+    verdict = _judge(page, about, net, dataset)
+    saved &= _attempt(lambda: trained.write_verdict(folder, verdict))
     page.section("The training in detail")
     saved &= _attempt(lambda: _report(page, folder, net, standardised))
     page.text(f"{time.time() - began:.0f} s on {training.hardware()}")
     if saved:
         page.text(f"report: {folder / 'report.html'}")
     return int(not saved)
+
+
+def _judge(
+    page: report.Page, about: trained.Metadata, net: nn.Chain, dataset: Dataset
+) -> trained.Verdict | trained.QuantityScores:
+    """Adds the verdict on the network to the page."""
+    if about.target is not None:
+        simple = trained.baseline(dataset)
+        return show_quantities(
+            page, about, net, dataset.test, simple=simple, first=True
+        )
+    verdict = trained.judge(net, dataset)
+    show_verdict(page, verdict, first=True)
+    return verdict
 
 
 def _train(

@@ -126,6 +126,11 @@ def tuples(value: Any) -> Any:
     return tuple(map(tuples, value)) if isinstance(value, list) else value
 
 
+def tuples_in(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with lists as tuples."""
+    return {name: tuples(value) for name, value in fields.items()}
+
+
 def _has_no_default(field: Any) -> bool:
     missing = dataclasses.MISSING
     return field.default is missing and field.default_factory is missing

@@ -151,13 +151,32 @@ def test_quantities_are_standardised_and_given_back(rng):
     np.testing.assert_allclose(about.decode(np.zeros((1, 2))), 0.5)
 
 
+def test_a_quantity_is_judged_beside_boosted_trees(rng, tmp_path):
+    found = quantities(rng, 300)
+    label = 5000 + 300 * found.train["table"][:, :1] + rng.normal(size=(300, 1))
+    split = found.train | {"label": label.astype(np.float32)}
+    simple = trained.baseline(dataclasses.replace(found, train=split, test=split))
+    assert simple.name == "boosted trees"
+    assert 1 < simple.score < 100  # The noise is 1, the spread 300.
+    scores = trained.quantity_scores(label - 200, label, mean=5000.0, simple=simple)
+    assert scores.remarks() == [
+        "The simple method is at least as accurate: use boosted trees."
+    ]
+    nothing = trained.quantity_scores(0 * label, label, mean=5000.0, simple=simple)
+    assert "learned nothing" in nothing.remarks()[0]
+    right = trained.quantity_scores(label, label, mean=5000.0, simple=simple)
+    assert right.remarks() == []
+    trained.write_verdict(tmp_path, right)
+    assert trained.read_baseline(tmp_path) == simple
+
+
 def test_scores_of_quantities_are_those_of_the_definition(rng):
     true = rng.normal(50, 10, (5000, 1))
     predicted = true + rng.normal(0, 3, (5000, 1))
     scores = trained.quantity_scores(predicted, true, mean=48.0)
     assert scores.rmse.value == pytest.approx(np.sqrt(np.mean((predicted - true) ** 2)))
     assert scores.r2.value == pytest.approx(r2_score(true, predicted))
-    assert scores.baseline == pytest.approx(np.sqrt(np.mean((true - 48) ** 2)))
+    assert scores.constant == pytest.approx(np.sqrt(np.mean((true - 48) ** 2)))
     # The standard error of an RMSE of normal errors is rmse / √(2 n).
     width = (scores.rmse.high - scores.rmse.low) / 2
     assert width == pytest.approx(1.96 * 3 / 100, rel=0.1)
