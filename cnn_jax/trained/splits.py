@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from cnn_jax.data import Dataset
-from cnn_jax.training.run_files import read_json
+from cnn_jax.training.run_files import read_json, write_whole
 
 
 class Splits(TypedDict):
@@ -38,5 +38,5 @@ def write_splits(folder: str | Path, dataset: Dataset) -> None:
     """
     if dataset.origin is not None and dataset.origin.names:
         splits, broken = Path(folder) / "splits.json", Path(folder) / "broken.json"
-        splits.write_text(json.dumps(dataset.origin.names, indent=1))
-        broken.write_text(json.dumps(dataset.origin.broken, indent=1))
+        write_whole(splits, json.dumps(dataset.origin.names, indent=1))
+        write_whole(broken, json.dumps(dataset.origin.broken, indent=1))

@@ -14,7 +14,7 @@ from cnn_jax.data.dataset import labels
 from cnn_jax.nn import Chain
 from cnn_jax.trained.baseline import MAX_ROWS, Baseline, baseline, sample
 from cnn_jax.trained.quantity import QuantityScores
-from cnn_jax.training.run_files import checked_fields, read_json, tuples_in
+from cnn_jax.training.run_files import checked_fields, read_json, tuples_in, write_whole
 
 FILE = "verdict.json"
 HIDES = ", or augmentation hides what does: try `--augment crop`"
@@ -179,7 +179,7 @@ def write_verdict(folder: str | Path, verdict: Verdict | QuantityScores) -> None
         verdict: On classes, or on a quantity.
     """
     text = json.dumps(dataclasses.asdict(verdict), indent=2)
-    (Path(folder) / FILE).write_text(text)
+    write_whole(Path(folder) / FILE, text)
 
 
 def read_baseline(folder: str | Path) -> Baseline | None:

@@ -23,7 +23,12 @@ from cnn_jax.training.early_stopping import EarlyStopping
 from cnn_jax.training.lock import Lock
 from cnn_jax.training.record import Record
 from cnn_jax.training.run import Run, hardware
-from cnn_jax.training.run_files import check_value, checked_fields, read_json
+from cnn_jax.training.run_files import (
+    check_value,
+    checked_fields,
+    read_json,
+    write_whole,
+)
 from cnn_jax.training.trainer import Trainer
 from cnn_jax.training.weights import (
     BEST,
@@ -132,7 +137,7 @@ class Folder:
         known.setdefault("hardware", hardware())
         known["training"] = self._about()["config"]
         known["functions"] = self._functions
-        _replace(file, json.dumps(known, indent=2))
+        write_whole(file, json.dumps(known, indent=2))
 
     def write(self, record: Record, *, best: bool) -> None:
         """Writes a record, and a checkpoint if it is time or the best so far."""
@@ -333,14 +338,4 @@ def _cut_records(file: Path, step: int) -> None:
         found = record.get("step", 0) if isinstance(record, dict) else None
         if isinstance(found, int) and found <= step:
             kept.append(line + "\n")
-    _replace(file, "".join(kept))
-
-
-def _replace(file: Path, text: str) -> None:
-    """Writes the whole text or nothing."""
-    written = file.with_name(f".{file.name}.new")
-    try:
-        written.write_text(text)
-        os.replace(written, file)
-    finally:
-        written.unlink(missing_ok=True)
+    write_whole(file, "".join(kept))

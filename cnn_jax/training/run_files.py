@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -36,6 +37,24 @@ def read_json(file: Path, kind: Any) -> Any:
     content = parse_json(str(file), file.read_bytes())
     check_value(str(file), content, kind)
     return content
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes the whole text or nothing.
+
+    Args:
+        file: The file; one that is there is replaced.
+        text: Its content.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    written = file.with_name(f".{file.name}.new")
+    try:
+        written.write_text(text)
+        os.replace(written, file)
+    finally:
+        written.unlink(missing_ok=True)
 
 
 def parse_json(name: str, text: bytes) -> Any:

@@ -130,11 +130,14 @@ def learning_curves(page: report.Page, records: Sequence[Record]) -> None:
         page: The page.
         records: Those of `fit`; bands are standard deviations over networks.
     """
+    if not records:
+        page.text("There are no records of this training, and so no curves.")
+        return
     steps = np.array([record.step for record in records])
     curves: dict[str, dict[str, Any]] = {
         "loss": {"training": [record.loss for record in records]}
     }
-    for name in records[0].metrics if records else ():
+    for name in records[0].metrics:
         split, _, metric = name.rpartition("_")
         values = [record.metrics[name] for record in records]
         curves.setdefault(metric, {})[split or "training"] = values
