@@ -105,6 +105,7 @@ class Folder:
         """Brings the weights of a finished run into its networks."""
         if self._kept is not None:
             load_weights(self._kept, self.trainer.nets)
+            self._manager.end()  # Removes what a kill has left half removed.
 
     def _check(self, notes: dict[str, Any]) -> None:
         _compare(notes, self._about())
@@ -260,6 +261,8 @@ def read_functions(folder: str | Path) -> dict[str, str]:
     """
     file, written = _field(folder, "functions")
     check_value(f"{file}: `functions`", written, dict[str, str])
+    if "loss" not in written:
+        raise ValueError(f"{file}: `functions` lacks `loss`.")
     return written
 
 

@@ -36,6 +36,11 @@ class Lock:
         Raises:
             BlockingIOError: If its process is there, or may be; the message names it.
         """
+        if self._being_made():
+            raise BlockingIOError(
+                f"{self.file.parent} is being opened by another process; if there is "
+                f"none, remove {self.file}."
+            )
         owner = self._owner()
         if owner is not None and _may_run(owner):
             raise BlockingIOError(
@@ -89,6 +94,14 @@ class Lock:
             return self.file.read_text(errors="replace")
         except FileNotFoundError:
             return None
+
+    def _being_made(self) -> bool:
+        """Whether the file was made just now, and its owner is not written yet."""
+        try:
+            found = self.file.stat()
+        except FileNotFoundError:
+            return False
+        return not found.st_size and time.time() - found.st_mtime < SHIFT
 
     def _owner(self) -> dict[str, Any] | None:
         """The process that the file names; one that is incomplete names none."""

@@ -128,7 +128,8 @@ def check(
 
 def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None, None]:
     if folder is not None and folder.finished:
-        folder.load_weights()
+        with folder.lock:
+            folder.load_weights()
         return
     trainer.start()
     stopping = EarlyStopping(trainer.config)

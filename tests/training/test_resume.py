@@ -23,6 +23,7 @@ import pytest
 from flax import nnx
 
 from cnn_jax import tasks, training
+from cnn_jax.training.checkpoint_format import read_notes
 from tests.training import killed
 from tests.training.networks import mlp, normed, small_set, trained, weights
 
@@ -297,6 +298,57 @@ def test_weights_alone_stay_after_the_end(tmp_path, small, make, keep_best, ema)
         runs_on(tmp_path, sets, make, **kwargs, epochs=5)
     with pytest.raises(FileExistsError, match="holds a run of 20 steps"):
         training.fit(make(), sets, config(**kwargs), folder=tmp_path)
+
+
+def test_a_kill_while_checkpoints_are_removed_loses_nothing(tmp_path, small):
+    """Any of the states in between is resumed to the same end, and can be loaded."""
+    kwargs = {"keep_best": True}
+    net = mlp()
+    run = training.fit(net, small, config(**kwargs), folder=tmp_path / "run")
+    *_, _last = itertools.islice(run, 4)
+    run.close()  # All of its steps are taken, and nothing is removed.
+    begun = tmp_path / "begun"
+    shutil.copytree(tmp_path / "run", begun)
+    list(training.fit(net, small, config(**kwargs), folder=begun, resume=True))
+    for count in range(4):
+        folder = tmp_path / str(count)
+        shutil.copytree(tmp_path / "run", folder)
+        saves = folder / "checkpoints"
+        shutil.copytree(begun / "checkpoints" / "best", saves / "best")
+        for step in steps(folder)[:count]:
+            (saves / str(step)).rename(saves / f"{step}.removed")
+        if gone := list(saves.glob("*.removed/state")):
+            shutil.rmtree(gone[0])
+        for where in training.best(folder), training.best(begun):
+            other = mlp(7)
+            training.restore(where, other)
+            same(other, net)
+        nothing, again = runs_on(folder, small, **kwargs)
+        assert nothing == []
+        same(again, net)
+        assert sorted(path.name for path in saves.iterdir()) == ["best"]
+
+
+def test_a_damaged_best_checkpoint_is_passed_over(tmp_path, small):
+    begin(tmp_path, small, until=3)
+    scores = {
+        step: read_notes(tmp_path / "checkpoints" / str(step)).values["score"]
+        for step in steps(tmp_path)
+    }
+    best, second, third = sorted(scores, key=scores.get)
+    assert training.best(tmp_path).name == str(best)
+    shutil.rmtree(tmp_path / "checkpoints" / str(best) / "state")
+    shutil.rmtree(tmp_path / "checkpoints" / str(second) / "notes")
+    with pytest.warns(UserWarning, match="is damaged") as caught:
+        assert training.best(tmp_path).name == str(third)
+    told = sorted(str(one.message) for one in caught)
+    for step, text in zip(sorted((best, second), key=str), told, strict=True):
+        assert f"checkpoints/{step} is damaged" in text
+        assert f"{third} is used" in text
+    shutil.rmtree(tmp_path / "checkpoints" / str(third) / "notes")
+    with pytest.raises(ValueError, match="every checkpoint in .* is damaged") as error:
+        training.best(tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def training_score(record):
