@@ -16,6 +16,10 @@ def mutate(folder, rng):
         done = fields(file, rng)
     else:
         file = rng.choice([path for path in files if path.suffix != ".png"])
+        if rng.random() < 0.5:  # Most bytes of a checkpoint are those of weights.
+            saved = [path for path in files if "checkpoints" in path.parts]
+            sizes = [path.stat().st_size for path in saved]
+            (file,) = rng.choices(saved, sizes)
         done = rng.choice((turned, cut, emptied, removed, junk, appended))(file, rng)
     return str(file.relative_to(folder)), done
 
