@@ -114,8 +114,8 @@ def records(folder):
 
 @pytest.mark.full
 def test_a_killed_run_ends_at_the_very_same_weights(tmp_path, whole):
-    """Ten kills, three of them at least inside a step and three inside a save."""
-    kills, least, epochs = 10, 3, "20"
+    """24 kills, six of them at least inside a step and six inside a save."""
+    kills, least, epochs = 24, 6, "20"
     cut, marks = tmp_path / "cut", tmp_path / "marks"
     chance, seen, wanted = random.Random(0), [], {"step": least, "save": least}
     while len(seen) < kills or any(
