@@ -29,10 +29,10 @@ class Evaluate:
         net = trained.load(self.run)
         page = report.Page(f"Evaluating {self.run}")
         split = net.examples(self.data)
-        if net.about.target is not None:
-            show_quantities(page, net.about, net.net, split)
-            return 0
         simple = trained.read_baseline(self.run) if self.data is None else None
+        if net.about.target is not None:
+            show_quantities(page, net.about, net.net, split, simple=simple)
+            return 0
         verdict = trained.judge_split(net.net, split, net.about.classes, simple=simple)
         show_verdict(page, verdict)
         show_test(page, net, split)

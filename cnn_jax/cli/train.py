@@ -58,6 +58,8 @@ class Train:
             permute_channels, trivial_augment, cutout, time_mask and frequency_mask.
         class_weights: `balanced` gives rare classes more weight in the loss.
         precision: The dtype of the computation.
+        keep_state: Keeps the last checkpoint beside the best weights, with everything
+            that a longer training continues from; three times as large.
         name: The name of the run.
         runs: The folder of all runs.
         data_dir: The folder of named data sets.
@@ -86,6 +88,7 @@ class Train:
         Literal["balanced"] | None, optional("balanced", "every example counts alike")
     ] = None
     precision: training.Precision = "float32"
+    keep_state: bool = False
     name: RunName = None
     runs: Path = Path("runs")
     data_dir: DataDir = None
@@ -177,5 +180,6 @@ class Train:
             class_weights=self.class_weights,
             patience=self.patience,
             precision=self.precision,
+            keep_state=self.keep_state,
             seed=self.seed,
         )

@@ -9,6 +9,7 @@ import numpy as np
 import cnn_jax.functional as F
 from cnn_jax.data import Dataset, as_float, input_name
 from cnn_jax.data.dataset import batches, length
+from cnn_jax.data.dataset import labels as labels_of
 from cnn_jax.data.readers import AudioReader
 
 MAX_ROWS = 2000  # Of more training examples, a random part is used.
@@ -16,35 +17,35 @@ SIDE, CELLS, BINS = 32, 4, 8  # Of gradient histograms; BINS also of colour hist
 
 
 class Baseline(NamedTuple):
-    """The accuracy of a simple classifier.
+    """How well a simple method does on the test split.
 
     Attributes:
         name: Which one, in words.
-        accuracy: On the test split.
+        score: Its accuracy; for a quantity, its root mean squared error.
     """
 
     name: str
-    accuracy: float
+    score: float
 
 
 def baseline(dataset: Dataset, *, seed: int = 0) -> Baseline:
-    """Trains a simple classifier on the training split, and tests it.
+    """Trains a simple method on the training split, and tests it.
 
     Tables have boosted trees. Images have a logistic regression on 8 × 8 pixels, and
     histograms of gradients and colours; audio has one on the means and deviations of a
     spectrogram over time.
 
     Args:
-        dataset: Examples with one class each.
+        dataset: Examples with one class each, or rows with a quantity.
         seed: Chooses the training examples where there are many.
 
     Returns:
-        Its name and its accuracy.
+        Its name and its accuracy, or its RMSE.
 
     Example:
         >>> x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
         >>> split = {"table": x, "label": (x[:, 0] > 0).astype(np.int32)}
-        >>> baseline(Dataset(train=split, test=split, classes=("a", "b"))).accuracy
+        >>> baseline(Dataset(train=split, test=split, classes=("a", "b"))).score
         1.0
     """
     describe, model, name = method(dataset)
@@ -52,7 +53,10 @@ def baseline(dataset: Dataset, *, seed: int = 0) -> Baseline:
     inputs, labels = sample(dataset.train, MAX_ROWS, rng)
     model.fit(describe(inputs), labels)
     inputs, labels = sample(dataset.test, MAX_ROWS, rng)
-    return Baseline(name, float(np.mean(model.predict(describe(inputs)) == labels)))
+    predicted = model.predict(describe(inputs))
+    if labels.dtype.kind == "f":
+        return Baseline(name, float(np.sqrt(np.mean((predicted - labels) ** 2))))
+    return Baseline(name, float(np.mean(predicted == labels)))
 
 
 def sample(
@@ -61,14 +65,18 @@ def sample(
     """Inputs and labels of at most `count` random examples of a split."""
     rows = np.sort(rng.permutation(length(split))[:count])
     if hasattr(split, "keys"):
-        return split[input_name(split)][rows], split["label"][rows]
+        labels = split["label"][rows]
+        return split[input_name(split)][rows], labels.reshape(len(rows))
     ((inputs, labels),) = batches(split, rows, len(rows))
     return np.asarray(inputs), np.asarray(labels)
 
 
 def method(dataset: Dataset) -> tuple[Callable[[np.ndarray], np.ndarray], Any, str]:
-    """From inputs to features, the untrained classifier, and its name."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    """From inputs to features, the untrained method, and its name."""
+    from sklearn.ensemble import (
+        HistGradientBoostingClassifier,
+        HistGradientBoostingRegressor,
+    )
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -84,7 +92,9 @@ def method(dataset: Dataset) -> tuple[Callable[[np.ndarray], np.ndarray], Any, s
     if isinstance(reader, AudioReader):
         name = "logistic regression on spectrogram means"
         return lambda x: describe_audio(x, reader.rate), linear, name
-    return np.asarray, HistGradientBoostingClassifier(random_state=0), "boosted trees"
+    quantity = labels_of(dataset.train).dtype.kind == "f"
+    kind = HistGradientBoostingRegressor if quantity else HistGradientBoostingClassifier
+    return np.asarray, kind(random_state=0), "boosted trees"
 
 
 def describe_images(images: np.ndarray) -> np.ndarray:

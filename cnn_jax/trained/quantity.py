@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnn_jax.data import Dataset
+from cnn_jax.trained.baseline import Baseline
 
 LEVEL = 0.95  # Of the intervals.
 RESAMPLES = 1000
@@ -19,18 +20,37 @@ class Estimate(NamedTuple):
     high: float
 
 
-class QuantityScores(NamedTuple):
-    """How well quantities are predicted.
+@dataclasses.dataclass(frozen=True)
+class QuantityScores:
+    """How well quantities are predicted, beside what needs no network.
 
     Args:
         rmse: The root mean squared error, in the unit of the quantity.
         r2: The explained share of the variance.
-        baseline: The RMSE of always predicting the mean of the training rows.
+        constant: The RMSE of always predicting the mean of the training rows.
+        baseline: A simple method with its RMSE; None where there is none.
     """
 
     rmse: Estimate
     r2: Estimate
-    baseline: float
+    constant: float
+    baseline: Baseline | None = None
+
+    @property
+    def learned(self) -> bool:
+        """Whether the network explains some of the variance, beyond chance."""
+        return self.r2.low > 0
+
+    def remarks(self) -> list[str]:
+        """What the figures say; nothing where the network is clearly the best."""
+        found = []
+        if not self.learned:
+            found.append("The network learned nothing that can be shown.")
+        if self.baseline is not None and self.baseline.score <= self.rmse.value:
+            found.append(
+                f"The simple method is at least as accurate: use {self.baseline.name}."
+            )
+        return found
 
 
 def target_of(dataset: Dataset) -> tuple[float, float] | None:
@@ -77,7 +97,12 @@ def standardised(dataset: Dataset, target: tuple[float, float] | None) -> Datase
 
 
 def quantity_scores(
-    predicted: np.ndarray, true: np.ndarray, *, mean: float, seed: int = 0
+    predicted: np.ndarray,
+    true: np.ndarray,
+    *,
+    mean: float,
+    simple: Baseline | None = None,
+    seed: int = 0,
 ) -> QuantityScores:
     """RMSE and R² with 95 % bootstrap intervals.
 
@@ -88,7 +113,8 @@ def quantity_scores(
     Args:
         predicted: Predictions ŷ in the unit of the quantity, of any shape.
         true: The quantities y, as many.
-        mean: The mean of the training rows, which the baseline predicts.
+        mean: The mean of the training rows, which the constant prediction is.
+        simple: A simple method with its RMSE on the same rows.
         seed: Of the samples.
 
     Returns:
@@ -117,6 +143,7 @@ def quantity_scores(
         Estimate(rmse, bounds[0][0], bounds[1][0]),
         Estimate(r2, bounds[0][1], bounds[1][1]),
         float(np.sqrt(np.mean((y - mean) ** 2))),
+        simple,
     )
 
 

@@ -3,7 +3,7 @@
 from cnn_jax.tasks.metrics import mean_interval as mean_interval
 from cnn_jax.training.checkpoint import restore as restore
 from cnn_jax.training.checkpoint import save as save
-from cnn_jax.training.checkpoint_manager import best as best
+from cnn_jax.training.checkpoint_manager import NotSavedError as NotSavedError
 from cnn_jax.training.config import Config as Config
 from cnn_jax.training.config import Precision as Precision
 from cnn_jax.training.evaluate import evaluate as evaluate
@@ -21,3 +21,4 @@ from cnn_jax.training.run import check_name as check_name
 from cnn_jax.training.run import hardware as hardware
 from cnn_jax.training.run_report import read_records as read_records
 from cnn_jax.training.run_report import write_report as write_report
+from cnn_jax.training.weights import best as best

@@ -16,7 +16,7 @@ FeedName = Literal["auto", "device", "stream"]
 MAX_STEPS = 2**31 - 1  # Steps are counted in 32 bits.
 
 # Options that do not change the weights, so a resumed run may have others.
-FREE = {"feed", "workers", "keep", "save_every", "profile"}
+FREE = {"feed", "workers", "keep", "keep_state", "save_every", "profile"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,10 @@ class Config:
         feed: Whether examples are stored on the device or streamed; by default their
             size decides.
         workers: Processes that read and decode streamed examples; 0 for threads.
-        keep: The number of last checkpoints that are kept, besides the best.
+        keep: The number of last checkpoints that are kept during the training, besides
+            the best.
+        keep_state: Whether the last checkpoint stays after the end, so that the run can
+            go on for more epochs. Otherwise the best weights alone stay.
         save_every: Seconds between checkpoints, which are written at records.
         profile: Whether to trace the second record for XProf.
         seed: For shuffling and augmentation; networks have RNGs of their own.
@@ -104,6 +107,7 @@ class Config:
     feed: FeedName = "auto"
     workers: int = 0
     keep: int = 3
+    keep_state: bool = False
     save_every: float = 60.0
     profile: bool = False
     seed: int = 0

@@ -130,11 +130,16 @@ def check(
 
 
 def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None, None]:
+    if folder is not None and folder.finished:
+        with folder.lock:
+            folder.load_weights()
+        return
     trainer.start()
     stopping = EarlyStopping(trainer.config)
     interrupts = Interrupts((lambda: None) if folder is None else folder.save_now)
     with contextlib.ExitStack() as stack:
         if folder is not None:  # Without one, Ctrl-C has nothing to wait for.
+            stack.enter_context(folder.lock)
             folder.restore_into(stopping)
             stack.enter_context(interrupts)
             stack.callback(folder.close)
@@ -152,7 +157,11 @@ def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None,
             interrupts.busy = False
             yield record
         if folder is not None:
-            folder.save_now()
+            interrupts.busy = True
+            _finish(trainer, stopping)
+            folder.finish()
+            interrupts.save = lambda: None
+            interrupts.check()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,6 +50,7 @@ class Run:
         Raises:
             FileExistsError: If there is a run of that name: no run overwrites another.
             ValueError: If the name leads out of the folder of runs.
+            OSError: If it cannot be written; the folder is removed again.
 
         Example:
             >>> import tempfile
@@ -60,14 +62,25 @@ class Run:
         folder = _made(Path(root) / experiment, name)
         fields = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else {}  # pyright: ignore[reportArgumentType]
         fields |= {"hardware": hardware()}
-        (folder / "config.json").write_text(json.dumps(fields, indent=2, default=str))
+        try:
+            text = json.dumps(fields, indent=2, default=str)
+            (folder / "config.json").write_text(text)
+        except OSError:  # Such as a full disk.
+            shutil.rmtree(folder)
+            raise
         return cls(folder)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Appends one line to `metrics.jsonl`."""
         line = json.dumps(record, default=lambda value: np.asarray(value).tolist())
-        with open(self.folder / "metrics.jsonl", "a") as file:
-            file.write(line + "\n")
+        file = self.folder / "metrics.jsonl"
+        whole = file.stat().st_size if file.exists() else 0
+        try:
+            with open(file, "a") as lines:
+                lines.write(line + "\n")
+        except OSError:  # A part of the line may be there, on a full disk.
+            os.truncate(file, whole)
+            raise
 
 
 def check_name(name: str | None) -> None:

@@ -41,7 +41,7 @@ def ours(dataset: data.Dataset, seed: int, minutes: float | None) -> Score:
 def simple(dataset: data.Dataset, seed: int) -> Score:
     """A classifier without a network; see `trained.baseline`."""
     began = time.time()
-    return Score(trained.baseline(dataset, seed=seed).accuracy, time.time() - began)
+    return Score(trained.baseline(dataset, seed=seed).score, time.time() - began)
 
 
 def has_torch() -> bool:

@@ -229,6 +229,7 @@ def test_a_quantity_is_learned_tested_and_asked(sales_run, capsys):
     )
     baseline = float(re.search(r"predicting the mean +([\d.]+)", out)[1])
     assert low < value < high < 0.6 * baseline
+    assert float(re.search(r"RMSE of boosted trees +([\d.]+)", out)[1]) < baseline
     assert run_cli(capsys, "resume", run)[2] == 0
     assert run_cli(capsys, "evaluate", run)[0] == out
     out, _, code = run_cli(capsys, "predict", run, table, "--format", "csv")

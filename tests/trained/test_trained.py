@@ -1,5 +1,6 @@
 """A trained network loaded from a run folder, and the defaults for data sets."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -150,13 +151,32 @@ def test_quantities_are_standardised_and_given_back(rng):
     np.testing.assert_allclose(about.decode(np.zeros((1, 2))), 0.5)
 
 
+def test_a_quantity_is_judged_beside_boosted_trees(rng, tmp_path):
+    found = quantities(rng, 300)
+    label = 5000 + 300 * found.train["table"][:, :1] + rng.normal(size=(300, 1))
+    split = found.train | {"label": label.astype(np.float32)}
+    simple = trained.baseline(dataclasses.replace(found, train=split, test=split))
+    assert simple.name == "boosted trees"
+    assert 1 < simple.score < 100  # The noise is 1, the spread 300.
+    scores = trained.quantity_scores(label - 200, label, mean=5000.0, simple=simple)
+    assert scores.remarks() == [
+        "The simple method is at least as accurate: use boosted trees."
+    ]
+    nothing = trained.quantity_scores(0 * label, label, mean=5000.0, simple=simple)
+    assert "learned nothing" in nothing.remarks()[0]
+    right = trained.quantity_scores(label, label, mean=5000.0, simple=simple)
+    assert right.remarks() == []
+    trained.write_verdict(tmp_path, right)
+    assert trained.read_baseline(tmp_path) == simple
+
+
 def test_scores_of_quantities_are_those_of_the_definition(rng):
     true = rng.normal(50, 10, (5000, 1))
     predicted = true + rng.normal(0, 3, (5000, 1))
     scores = trained.quantity_scores(predicted, true, mean=48.0)
     assert scores.rmse.value == pytest.approx(np.sqrt(np.mean((predicted - true) ** 2)))
     assert scores.r2.value == pytest.approx(r2_score(true, predicted))
-    assert scores.baseline == pytest.approx(np.sqrt(np.mean((true - 48) ** 2)))
+    assert scores.constant == pytest.approx(np.sqrt(np.mean((true - 48) ** 2)))
     # The standard error of an RMSE of normal errors is rmse / √(2 n).
     width = (scores.rmse.high - scores.rmse.low) / 2
     assert width == pytest.approx(1.96 * 3 / 100, rel=0.1)
@@ -164,10 +184,37 @@ def test_scores_of_quantities_are_those_of_the_definition(rng):
     assert np.isnan(trained.quantity_scores(true[:1], true[:1], mean=0.0).r2.value)
 
 
-def test_runs_without_a_target_are_read(tmp_path):
-    fields = {"data": "x", "model": "mlp", "options": {}, "classes": ["a"]}
-    (tmp_path / "config.json").write_text(json.dumps(fields | {"reader": {}}))
-    assert trained.read_metadata(tmp_path).target is None
-    fields |= {"reader": {}, "target": [3.0, 2.0]}
-    (tmp_path / "config.json").write_text(json.dumps(fields))
-    assert trained.read_metadata(tmp_path).target == (3.0, 2.0)
+def written(folder, **fields):
+    """A folder with the metadata of a run on a quantity, with these fields changed."""
+    reader = {"kind": "table", "columns": ["a"], "means": [0.0], "deviations": [1.0]}
+    about = trained.Metadata("x", "mlp", {"shape": [1]}, ("a",), reader)
+    config = json.loads(json.dumps(dataclasses.asdict(about))) | fields
+    kept = {name: value for name, value in config.items() if value != "absent"}
+    (folder / "config.json").write_text(json.dumps(kept))
+    return folder
+
+
+def test_runs_of_earlier_versions_are_read(tmp_path):
+    with pytest.warns(UserWarning, match="config.json has no `checksums`, as in runs"):
+        about = trained.read_metadata(
+            written(tmp_path, target="absent", checksums="absent")
+        )
+    assert about.target is None
+    with pytest.warns(UserWarning, match="has no `checksums`"):
+        about = trained.read_metadata(
+            written(tmp_path, target=[3.0, 2.0], checksums="absent")
+        )
+    assert about.target == (3.0, 2.0)
+
+
+def test_data_may_be_moved_and_nothing_else_changed(tmp_path):
+    assert trained.read_metadata(written(tmp_path, data="elsewhere")).data
+    for name, value in {
+        "classes": ["b"],
+        "seed": 1,
+        "options": {"shape": [2]},
+        "target": [1.0, 2.0],
+        "label": "c",
+    }.items():
+        with pytest.raises(ValueError, match=f"config.json was changed .*`{name}`"):
+            trained.read_metadata(written(tmp_path, **{name: value}))

@@ -1,5 +1,6 @@
 """What a training came to, and what images may go through in training."""
 
+import dataclasses
 import json
 
 import jax.numpy as jnp
@@ -52,6 +53,13 @@ def test_advice_fits(known, simple, words):
     baseline = trained.Baseline("trees", simple)
     found = verdict(24, training_accuracy=known, baseline=baseline).advice()
     assert (words is None and not found) or any(words in line for line in found)
+
+
+def test_augmentation_is_named_where_it_may_hide_the_classes():
+    low = verdict(22, training_accuracy=0.35)
+    assert "`--augment crop`" in low.advice()[0]
+    table = dataclasses.replace(low, kind="table")
+    assert "augment" not in table.advice()[0]
 
 
 def test_a_verdict_is_that_of_the_evaluation(rng, tmp_path):
