@@ -32,7 +32,7 @@ def check_data(
             shape, validation inputs are NaN or infinite, or a batch is larger than the
             training split.
     """
-    datasets = list(data) if isinstance(data, list | tuple) else [data]
+    datasets: list[Any] = list(data) if isinstance(data, list | tuple) else [data]
     for one in datasets:
         if not isinstance(one, Dataset):
             raise TypeError(

@@ -63,8 +63,8 @@ def test_errors_of_others_are_bugs_with_a_traceback(capsys, as_shipped, fail):
         (OSError("no space"), "error: no space"),
         (MemoryError("8 GB"), "error: there is too little memory (8 GB): use"),
         (
-            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"),
-            "error: there is too little memory (RESOURCE_EXHAUSTED: Out of memory): use",
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 8 GB"),
+            "error: there is too little memory (RESOURCE_EXHAUSTED: 8 GB): use",
         ),
     ],
 )

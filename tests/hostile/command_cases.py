@@ -253,7 +253,7 @@ PREDICT += [
         ("a device", ("/dev/zero",), "/dev/zero"),
         ("an empty folder", ("folder.png",), "`files` is empty"),
         ("a file below a file", ("runs/train/config.json/b",), "could not be read"),
-        ("a name of 300 letters", ("a" * 300,), "could not be read"),
+        ("a name of 300 letters", ("a" * 300,), "ile name too long"),
     )
 ]
 PREDICT += [
