@@ -78,7 +78,7 @@ def is_documented(error: Exception) -> bool:
 def _ours(last: TracebackType) -> bool:
     code = last.tb_frame.f_code
     raised = code.co_code[last.tb_lasti] == RAISE
-    return Path(code.co_filename).is_relative_to(PACKAGE)
+    return raised and Path(code.co_filename).is_relative_to(PACKAGE)
 
 
 def message_of(error: Exception) -> str:
