@@ -41,7 +41,9 @@ def run_fit(
     verdict = _judge(page, about, net, dataset)
     saved &= _attempt(lambda: trained.write_verdict(folder, verdict))
     page.section("The training in detail")
-    saved &= _attempt(lambda: _report(page, folder, net, standardised))
+    saved &= _attempt(
+        lambda: training.write_report(folder, net, standardised, page=page)
+    )
     page.text(f"{time.time() - began:.0f} s on {training.hardware()}")
     if saved:
         page.text(f"report: {folder / 'report.html'}")
@@ -83,11 +85,7 @@ def _train(
     return True
 
 
-def _report(page: report.Page, folder: Path, net: nn.Chain, dataset: Dataset) -> None:
-    training.write_report(folder, net, dataset, page=page)
-
-
-def _attempt(write: Callable[[], None]) -> bool:
+def _attempt(write: Callable[[], object]) -> bool:
     """Whether something could be written; it warns if not."""
     try:
         write()

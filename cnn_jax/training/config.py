@@ -9,6 +9,7 @@ from cnn_jax.data.augment import AugmentName
 from cnn_jax.data.splits import check_seed
 from cnn_jax.tasks.losses import LossName
 from cnn_jax.training.optim import OptimizerName, ScheduleName
+from cnn_jax.training.run_files import tuples, tuples_in
 
 Precision = Literal["float32", "bfloat16"]
 FeedName = Literal["auto", "device", "stream"]
@@ -114,7 +115,7 @@ class Config:
 
     def __post_init__(self):
         for name in ("drops", "class_weights", "augment", "head_weights"):
-            object.__setattr__(self, name, _tuples(getattr(self, name)))
+            object.__setattr__(self, name, tuples(getattr(self, name)))
         for name, (minimum, maximum) in _RANGES.items():
             _check_range(name, getattr(self, name), minimum, maximum)
         for name, kind in _NAMES.items():
@@ -178,11 +179,7 @@ def read_fields(kind: Any, fields: dict[str, Any]) -> dict[str, Any]:
     unknown = fields.keys() - {field.name for field in dataclasses.fields(kind)}
     if unknown:
         raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}.")
-    return {name: _tuples(value) for name, value in fields.items()}
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+    return tuples_in(fields)
 
 
 _RANGES: dict[str, tuple[int | float, float | None]] = {
