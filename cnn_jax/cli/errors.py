@@ -19,7 +19,12 @@ PACKAGE = Path(__file__).parents[1]
 RAISE = opmap["RAISE_VARARGS"]
 ERROR, BUG, INTERRUPTED = 1, 70, 130  # Exit statuses; 2 is that of wrong options.
 REMEDY = "use a smaller `--size`, `--seconds` or `--batch-size`"
-DOCUMENTED = (ValueError, TypeError, training.NotFiniteError)
+DOCUMENTED = (
+    ValueError,
+    TypeError,
+    ModuleNotFoundError,  # Of an extra that is not installed.
+    training.NotFiniteError,
+)
 
 
 @contextlib.contextmanager

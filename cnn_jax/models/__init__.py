@@ -17,5 +17,8 @@ from cnn_jax.models.resnet import small_resnet as small_resnet
 from cnn_jax.models.small_cnn import small_cnn as small_cnn
 from cnn_jax.models.small_vgg import small_vgg as small_vgg
 from cnn_jax.models.sound_net import sound_net as sound_net
+from cnn_jax.models.state_dict import from_state_dict as from_state_dict
+from cnn_jax.models.state_dict import to_state_dict as to_state_dict
 from cnn_jax.models.vgg import vgg as vgg
+from cnn_jax.models.weight_files import read_state_dict as read_state_dict
 from cnn_jax.models.xo_net import xo_net as xo_net
