@@ -14,7 +14,7 @@ LAYERS = [
     if find_spec(f"cnn_jax.{name}")
 ]
 # Results and designs of the package itself have no source to name.
-RESULTS = {"ReceptiveField", "Row", "Summary"}
+RESULTS = {"ReceptiveField", "Row", "Summary", "Pretrained"}
 NO_SOURCE = RESULTS | {"Chain", "identity"}
 
 
