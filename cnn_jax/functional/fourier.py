@@ -141,7 +141,7 @@ def stft(
     if center:
         wide = jnp.pad(wide, [(0, 0)] * (x.ndim - 1) + [(n_fft // 2, n_fft // 2)])
     frames = jnp.swapaxes(frame(wide, n_fft, hop_length=hop_length), -1, -2)
-    weights = jnp.asarray(_window(window, win_length, n_fft), frames.dtype)
+    weights = jnp.asarray(window_values(window, win_length, n_fft), frames.dtype)
     out = jnp.fft.rfft(frames * jnp.broadcast_to(weights, frames.shape), axis=-1)
     return jnp.swapaxes(out, -1, -2)
 
@@ -184,7 +184,7 @@ def spectrogram(
     return energy.astype(jnp.asarray(x).dtype)
 
 
-def _window(name: str, win_length: int, n_fft: int) -> np.ndarray:
+def window_values(name: str, win_length: int, n_fft: int) -> np.ndarray:
     """The periodic window, padded with zeros on both sides to `n_fft` samples."""
     from scipy.signal import get_window  # Slow to import, used only here.
 

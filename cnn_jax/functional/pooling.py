@@ -134,7 +134,7 @@ def avg_pool(
 
     def mean(x: Array, windows: Geometry) -> Array:
         pads = as_pads(padding if count_include_pad else 0, windows)
-        counts = _counts(windows, pads)
+        counts = pooling_counts(windows, pads)
         out = lowering.sum_pool(lowering.promote_to_float32(x), windows)
         out = out / jnp.broadcast_to(jnp.asarray(counts, out.dtype), out.shape)
         return out.astype(x.dtype)
@@ -452,22 +452,24 @@ def _pool(
     """Runs `pool` on one batch axis and checked windows."""
     (x,) = floating(x=x)
     flat, batch = merge_batch_axes(x, len(sizes(window, "window")))
-    out = pool(flat, _windows(flat, window, stride, padding, dilation, ceil_mode))
+    out = pool(
+        flat, pooling_windows(flat.shape, window, stride, padding, dilation, ceil_mode)
+    )
     return jax.tree.map(lambda part: part.reshape(*batch, *part.shape[1:]), out)
 
 
-def _windows(
-    x: Array,
+def pooling_windows(
+    shape: tuple[int, ...],
     window: Sequence[int],
     stride: PerAxis | None,
     padding: Padding,
     dilation: PerAxis,
     ceil_mode: bool,
 ) -> Geometry:
-    """The geometry; `ceil_mode` enlarges the padding at the end."""
+    """The windows on maps (batch, *spatial, channels); `ceil_mode` adds padding."""
     axes = len(window)
     windows = Geometry(
-        size=x.shape[1:-1],
+        size=shape[1:-1],
         window=sizes(window, "window"),
         stride=per_axis(window if stride is None else stride, axes, "stride"),
         pads=(),
@@ -508,7 +510,7 @@ def _check_pads(windows: Geometry) -> None:
             )
 
 
-def _counts(windows: Geometry, pads: Sequence[tuple[int, int]]) -> np.ndarray:
+def pooling_counts(windows: Geometry, pads: Sequence[tuple[int, int]]) -> np.ndarray:
     """The number of taps of each window on the array and these pads."""
     counts = []
     for axis, (near, far) in enumerate(pads):
