@@ -7,7 +7,10 @@ import pytest
 import cnn_jax
 from cnn_jax import functional, models, nn
 
-NAMES = "functional lowering nn models data tasks training report locality trained cli"
+NAMES = (
+    "functional lowering nn models data tasks training report locality trained export "
+    "cli"
+)
 LAYERS = [
     importlib.import_module(f"cnn_jax.{name}")
     for name in NAMES.split()
@@ -40,7 +43,7 @@ def parameters_of(keep, *kinds):
 FUNCTIONS = parameters_of(
     inspect.isfunction,
     *("functional", "nn", "models", "data", "tasks"),
-    *("training", "report", "locality", "trained"),
+    *("training", "report", "locality", "trained", "export"),
 )
 OPERATIONS = parameters_of(callable, "functional", "nn", "models")
 

@@ -22,7 +22,8 @@ RESTS_ON = {
     "training": {"nn", "data", "tasks", "report"},
     "locality": {"models", "training"},
     "trained": {"models", "training"},
-    "cli": {"locality", "trained"},
+    "export": {"models"},
+    "cli": {"export", "locality", "trained"},
     "__main__": {"cli"},
 }
 ONLY_IN = {"matplotlib": "report", "tensorflow_datasets": "data"}

@@ -7,3 +7,4 @@ from cnn_jax.export.stablehlo import check_stablehlo as check_stablehlo
 from cnn_jax.export.stablehlo import stablehlo as stablehlo
 from cnn_jax.export.stablehlo import takes_weights as takes_weights
 from cnn_jax.export.stablehlo import weights_of as weights_of
+from cnn_jax.export.stages import Quantity as Quantity

@@ -71,9 +71,10 @@ def onnx(
         ModuleNotFoundError: If the extra `onnx` is not installed.
 
     Example:
-        >>> from cnn_jax import export, models
+        >>> from cnn_jax import models
+        >>> from flax import nnx
         >>> net = models.build("xo_net", rngs=nnx.Rngs(0))
-        >>> model = export.onnx(net, (28, 28, 1), classes=("O", "X"))  # doctest: +SKIP
+        >>> model = onnx(net, (28, 28, 1), classes=("O", "X"))  # doctest: +SKIP
 
     Source:
         ONNX, "ONNX Operators" and "Open Neural Network Exchange Intermediate

@@ -10,6 +10,7 @@ import numpy as np
 import cnn_jax.functional as F
 from cnn_jax import nn
 from cnn_jax.export.onnx_graph import CHANNELS, Graph
+from cnn_jax.export.stages import Quantity
 from cnn_jax.models.preprocessing import Normalize
 from cnn_jax.models.resnet import SubsampleAndPad
 from cnn_jax.models.sound_net import Silence
@@ -165,6 +166,11 @@ def normalize(graph: Graph, node: Node, x: str) -> str:
     return graph.affine(x, scale / deviation, (shift - mean) / deviation)
 
 
+def quantity(graph: Graph, node: Node, x: str) -> str:
+    """The output in the unit of the predicted quantity."""
+    return graph.affine(x, node.stage.deviation, node.stage.mean)
+
+
 BLOCKS: dict[type, Callable[..., str]] = {
     nn.Branches: branches,
     nn.Residual: residual,
@@ -172,4 +178,5 @@ BLOCKS: dict[type, Callable[..., str]] = {
     SubsampleAndPad: subsample_and_pad,
     Silence: silence,
     Normalize: normalize,
+    Quantity: quantity,
 }

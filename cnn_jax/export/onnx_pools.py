@@ -62,8 +62,8 @@ def _windows(node: Node) -> Geometry:
     stage: Any = node.stage
     names = ("window", "stride", "padding", "dilation", "ceil_mode")
     options = {name: getattr(stage, name) for name in names}
-    shape = (1, *node.input.shape[-len(stage.window) - 1 :])
-    return pooling_windows(shape, **options)
+    size = node.input.shape[-len(stage.window) - 1 : -1]
+    return pooling_windows(size, **options)
 
 
 def _pool(

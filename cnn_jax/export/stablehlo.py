@@ -16,6 +16,7 @@ from cnn_jax.export.network import (
     random_input,
     with_preprocessing,
 )
+from cnn_jax.models.extras import required
 from cnn_jax.models.preprocessing import Normalize
 
 CONSTANTS = 2**24  # Bytes of weights up to which they are constants of the program.
@@ -52,13 +53,13 @@ def stablehlo(
 
     Raises:
         ValueError: If a stage refuses its input.
+        ModuleNotFoundError: If the extra `stablehlo` is not installed, whose
+            `flatbuffers` JAX needs to serialize.
 
     Example:
-        >>> from cnn_jax import models
-        >>> net = models.build("xo_net", rngs=nnx.Rngs(0))
-        >>> program = jax.export.deserialize(bytearray(stablehlo(net, (28, 28, 1))))
-        >>> program.call(jnp.zeros((5, 28, 28, 1))).shape
-        (5, 2)
+        >>> net = nn.Chain({"classifier": nn.Dense(3, 2, rngs=nnx.Rngs(0))})
+        >>> data = stablehlo(net, (3,))  # doctest: +SKIP
+        >>> program = jax.export.deserialize(bytearray(data))  # doctest: +SKIP
 
     Source:
         JAX, "Exporting and serializing staged-out computations".
@@ -81,6 +82,7 @@ def stablehlo(
 
 
 def _exported(function: Any, platforms: Sequence[str], *arguments: Any) -> bytes:
+    required("flatbuffers", "stablehlo", "StableHLO programs")
     exported = jax.export.export(jax.jit(function), platforms=tuple(platforms))
     return bytes(exported(*arguments).serialize())
 

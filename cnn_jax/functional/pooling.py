@@ -452,24 +452,23 @@ def _pool(
     """Runs `pool` on one batch axis and checked windows."""
     (x,) = floating(x=x)
     flat, batch = merge_batch_axes(x, len(sizes(window, "window")))
-    out = pool(
-        flat, pooling_windows(flat.shape, window, stride, padding, dilation, ceil_mode)
-    )
+    options = (window, stride, padding, dilation, ceil_mode)
+    out = pool(flat, pooling_windows(flat.shape[1:-1], *options))
     return jax.tree.map(lambda part: part.reshape(*batch, *part.shape[1:]), out)
 
 
 def pooling_windows(
-    shape: tuple[int, ...],
+    size: tuple[int, ...],
     window: Sequence[int],
     stride: PerAxis | None,
     padding: Padding,
     dilation: PerAxis,
     ceil_mode: bool,
 ) -> Geometry:
-    """The windows on maps (batch, *spatial, channels); `ceil_mode` adds padding."""
+    """The windows on maps of a spatial size; `ceil_mode` adds padding at the end."""
     axes = len(window)
     windows = Geometry(
-        size=shape[1:-1],
+        size=size,
         window=sizes(window, "window"),
         stride=per_axis(window if stride is None else stride, axes, "stride"),
         pads=(),

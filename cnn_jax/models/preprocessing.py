@@ -110,8 +110,8 @@ class Preprocessing:
 
     def __call__(self, image: Any) -> np.ndarray:
         """The input of the network, (crop, crop, 3): `pixels`, normalized."""
-        mean = np.float32(self.normalize.mean)
-        deviation = np.float32(self.normalize.deviation)
+        mean = np.asarray(self.normalize.mean, np.float32)
+        deviation = np.asarray(self.normalize.deviation, np.float32)
         return (self.pixels(image) / np.float32(255) - mean) / deviation
 
     def pixels(self, image: Any) -> np.ndarray:

@@ -39,7 +39,7 @@ def read_json(file: Path, kind: Any) -> Any:
     return content
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, text: str | bytes) -> None:
     """Writes the whole text or nothing.
 
     Args:
@@ -51,7 +51,7 @@ def write_whole(file: Path, text: str) -> None:
     """
     written = file.with_name(f".{file.name}.new")
     try:
-        written.write_text(text)
+        written.write_bytes(text.encode() if isinstance(text, str) else text)
         os.replace(written, file)
     finally:
         written.unlink(missing_ok=True)
