@@ -242,11 +242,10 @@ def check_onnx(
     runtime = required("onnxruntime", "onnx", "checks of ONNX files")
     x = random_input(shape, np.float32 if normalize is None else np.uint8)
     wanted = outputs_of(with_preprocessing(net, normalize), x)
-    channels_first = input == "nchw" and x.ndim > 2
-    given = np.moveaxis(x, -1, 1) if channels_first else x
+    given = np.moveaxis(x, -1, 1) if input == "nchw" and x.ndim > 2 else x
     session = runtime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     (got,) = session.run(["output"], {"input": np.ascontiguousarray(given)})
-    got = np.moveaxis(got, 1, -1) if channels_first and got.ndim > 2 else got
+    got = np.moveaxis(got, 1, -1) if input == "nchw" and got.ndim > 2 else got
     return check_equal("the ONNX model", got, wanted)

@@ -82,7 +82,7 @@ def pad_stage(graph: Graph, node: Node, x: str) -> str:
     size = node.input.shape[-axes - 1 : -1]
     pads = pads_of(as_pads(stage.padding, Geometry(size, size, (1,), (), (1,))))
     mode = {"zeros": "constant", **PAD_MODES}[stage.mode]
-    return pad(graph, x, pads, mode, stage.value)
+    return pad(graph, x, pads, mode, float(stage.value))
 
 
 def conv_transpose(graph: Graph, node: Node, x: str) -> str:
