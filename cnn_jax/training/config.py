@@ -49,7 +49,10 @@ class Config:
         clip: The largest norm of a gradient; longer ones are scaled down to it.
         ema: The decay of a debiased exponential moving average of the weights;
             evaluation and the saved model use it. None turns it off.
-        frozen: The last stage of a prefix that is not trained.
+        frozen: The last stage of a prefix that is not trained. Its outputs are computed
+            once and cached, unless inputs change at random or they do not fit into
+            memory.
+        rate_below: The factor of the learning rate in all trained stages but the last.
         head_weights: Each auxiliary head that is trained, and the weight of its loss.
         desired_error: The error rate of an epoch at which training stops early.
         patience: The number of records without a lower validation error rate, or an
@@ -100,6 +103,7 @@ class Config:
     clip: float | None = None
     ema: float | None = None
     frozen: str | None = None
+    rate_below: float = 1.0
     head_weights: tuple[tuple[str, float], ...] = ()
     desired_error: float | None = None
     patience: int | None = None
@@ -192,6 +196,7 @@ _RANGES: dict[str, tuple[int | float, float | None]] = {
     "mixup": (0.0, None),
     "cutmix": (0.0, None),
     "accumulate": (1, None),
+    "rate_below": (0.0, None),
     "clip": (0.0, None),
     "ema": (0.0, 1.0),
     "desired_error": (0.0, 1.0),

@@ -143,11 +143,16 @@ def fits(every: Sequence[Dataset], config: Config) -> bool:
     else:
         size_in_bytes = sum(a.nbytes for one in every for a in one.train.values())
         size = f"{size_in_bytes / 1e6:,.1f} MB"
-        fits = size_in_bytes <= ON_DEVICE * _memory() and config.feed == "auto"
+        fits = size_in_bytes <= device_share() and config.feed == "auto"
         fits = fits or config.feed == "device"
     kind = "lie on the device" if fits else "are streamed"
     log.info("examples (%s) %s, feed=%s", size, kind, config.feed)
     return fits
+
+
+def device_share() -> float:
+    """The bytes of the device's memory that data may take."""
+    return ON_DEVICE * _memory()
 
 
 def _memory() -> int:

@@ -56,7 +56,8 @@ def _outputs(spec: StepSpec, state: State, batch: Batch) -> dict[str, Array]:
         own, key = jax.tree.map(lambda x, i=part: x[i], in_parts(spec, state, batch))
         x, _ = augmented(spec, own, key)
         net, x = merged(spec, state.params, state.frozen, state.rest, x)
-        for path, stage in net.steps():
+        first = 0 if spec.after is None else net.index_after(spec.after)
+        for path, stage in net.steps()[first:]:
             x = stage(x)
             name = f"the first output that is not is that of stage {path!r}"
             found[name] = found.get(name, jnp.array(True)) & finite(x)

@@ -19,6 +19,7 @@ from cnn_jax.training.config import Config
 from cnn_jax.training.early_stopping import EarlyStopping
 from cnn_jax.training.evaluate import evaluate
 from cnn_jax.training.folder import Folder
+from cnn_jax.training.frozen import with_frozen
 from cnn_jax.training.interrupts import Interrupts
 from cnn_jax.training.record import Record
 from cnn_jax.training.trainer import Trainer
@@ -33,6 +34,7 @@ def fit(
     loss: Loss | None = None,
     optimizer: optax.GradientTransformation | None = None,
     augment: Augment | None = None,
+    frozen: str | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
 ) -> Generator[Record, None, None]:
@@ -59,6 +61,8 @@ def fit(
         optimizer: Any optax optimizer; by default the one that `config` names.
         augment: A function from a key and a batch of inputs to a batch; by default the
             augmentations that `config` names.
+        frozen: The last stage of a prefix that is not trained, in place of that of
+            `config`.
         folder: Where `checkpoints/`, `metrics.jsonl` and `profile/` go; the options are
             added to its `config.json`.
         resume: Whether to continue the run in `folder`, if there is one.
@@ -90,7 +94,7 @@ def fit(
         0.0
     """
     given = {"task": task, "loss": loss, "optimizer": optimizer, "augment": augment}
-    trainer = Trainer(net, data, config, **given)
+    trainer = Trainer(net, data, with_frozen(config, frozen), **given)
     if folder is None:
         if resume or config.profile:
             name = "resume" if resume else "profile"
@@ -199,12 +203,11 @@ def _next(trainer: Trainer, interrupts: Interrupts) -> Record:
 
 def _validate(trainer: Trainer) -> dict[str, Any]:
     """Metrics of the validation split."""
-    sets = trainer.datasets * (len(trainer.nets) // len(trainer.datasets))
     task = trainer.spec.task.for_evaluation()
     each = [
-        evaluate(net, one.validation, task=task)
-        for net, one in zip(trainer.nets, sets, strict=True)
-        if one.validation is not None
+        evaluate(net, split, task=task)
+        for net, split in trainer.validation()
+        if split is not None
     ]
     if not each:
         return {}

@@ -1,8 +1,9 @@
 """The usual optimizers and schedules by name; any other goes to `fit` as it is."""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
+import jax
 import optax
 
 OptimizerName = Literal["sgd", "momentum", "adam", "adamw"]
@@ -53,6 +54,35 @@ def schedule(
         An optax schedule.
     """
     return SCHEDULES[name](learning_rate, steps, warmup, drops)
+
+
+@lru_cache(maxsize=32)
+def slower_below(
+    optimizer: optax.GradientTransformation, last: str, factor: float
+) -> optax.GradientTransformation:
+    """An optimizer whose steps are scaled in all stages but the last.
+
+    Args:
+        optimizer: The optimizer.
+        last: The name of the last stage of the network.
+        factor: The factor of the steps, and so of the learning rate.
+
+    Returns:
+        The optimizer itself where the factor is 1.
+
+    Source:
+        Howard & Ruder, "Universal language model fine-tuning for text classification",
+        2018, arXiv:1801.06146, section 3.2, with two rates in place of one per layer.
+    """
+    if factor == 1:
+        return optimizer
+
+    def scaled(updates: optax.Updates, params: Any) -> optax.Updates:
+        return jax.tree.map_with_path(
+            lambda path, x: x if path[1].key == last else factor * x, updates
+        )
+
+    return optax.chain(optimizer, optax.stateless(scaled))
 
 
 @lru_cache(maxsize=32)  # The same names give the same object, so steps compile once.

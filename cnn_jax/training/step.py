@@ -48,6 +48,7 @@ class StepSpec(NamedTuple):
     accumulate: int = 1
     ema: float | None = None
     heads: tuple[tuple[str, float], ...] = ()
+    after: str | None = None  # The stage whose outputs are the inputs.
     metrics: tuple[str, ...] = ("loss", "count", "error")
 
 
@@ -234,7 +235,7 @@ def forward(
         every = net.with_heads(x)
         outputs = [every[net.names[-1]], *(every[name] for name, _ in spec.heads)]
     else:
-        outputs = [net(x)]
+        outputs = [net.run(x, after=spec.after)]
     new: Any = nnx.split(net, spec.trained, nnx.Param, ...)[3]
     if spec.half:
         outputs = jax.tree.map(_full, outputs)
@@ -246,8 +247,13 @@ def merged(
 ) -> tuple[Any, Any]:
     """The network and its input, in the precision of the computation."""
     if spec.half:
-        params, frozen, x = jax.tree.map(_half, (params, frozen, x))
+        params, frozen, x = in_half((params, frozen, x))
     return nnx.merge(spec.graph, params, frozen, rest, copy=True), x
+
+
+def in_half(tree: Any) -> Any:
+    """A tree with bfloat16 in place of float32."""
+    return jax.tree.map(_half, tree)
 
 
 def _half(x: Array) -> Array:

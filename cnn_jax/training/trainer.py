@@ -1,5 +1,6 @@
 """The state of a training between two steps."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -29,13 +30,14 @@ from cnn_jax.training.checks import (
     two_rows,
 )
 from cnn_jax.training.config import Config
-from cnn_jax.training.feed import feeds, fits
+from cnn_jax.training.feed import Feed, feeds, fits
 from cnn_jax.training.fingerprint import function_names, step_hash
 from cnn_jax.training.finite import NotFiniteError, first_nonfinite
+from cnn_jax.training.frozen import cached_cut, features, stages_after
 from cnn_jax.training.interrupts import Interrupts
 from cnn_jax.training.memory import check_step
 from cnn_jax.training.optim import optimizer as named_optimizer
-from cnn_jax.training.optim import schedule
+from cnn_jax.training.optim import schedule, slower_below
 from cnn_jax.training.parts import below, split
 from cnn_jax.training.step import (
     State,
@@ -82,6 +84,8 @@ class Trainer:
         self.rate = None
         if optimizer is None:
             self.rate, optimizer = _optimizer(config, self.steps)
+        last = self.nets[0].names[-1]
+        optimizer = slower_below(optimizer, last, config.rate_below)
         if (augment is None and config.augment) or config.cutmix:
             check_images(config, self.datasets[0].shape)
         if augment is None and config.augment:
@@ -97,6 +101,9 @@ class Trainer:
         self.together = several and side_by_side() and fits(self.datasets, config)
         together = len(self.nets) if self.together else 1
         own_data = not isinstance(data, Dataset)
+        cut = cached_cut(self.nets[0], self.datasets, config, augment)
+        self.cut = None if self.together else cut
+        self.spec = self.spec._replace(after=self.cut)
         self.run = compiled(self.spec, together=together, own_data=own_data)
 
     def _check_outputs(self) -> None:
@@ -116,19 +123,46 @@ class Trainer:
 
     def start(self) -> None:
         """Brings examples and weights to the device."""
-        self.feeds = feeds(
-            self.data,
-            self.config,
-            nets=len(self.nets),
-            max_steps=STEPS_PER_DISPATCH,
-            together=self.together,
-        )
+        self.feeds = self._feeds()
         self.states = self._begin(self.run.start)
         self.best = self.weights() if self._keeps_best() else []
         self.max_steps = min(feed.max_steps for feed in self.feeds)
         # On the device once and for all, so that no step has to send any.
         self._counts = [jnp.int32(count) for count in range(self.max_steps + 1)]
         self._pace, self._began, self._done = 1, False, 0.0
+
+    def _feeds(self) -> Sequence[Feed]:
+        """The examples, or the outputs of the frozen prefix for them."""
+        return feeds(
+            self.data if self.cut is None else self._cached(self.cut),
+            self.config,
+            nets=len(self.nets),
+            max_steps=STEPS_PER_DISPATCH,
+            together=self.together,
+        )
+
+    def _cached(self, cut: str) -> list[Dataset]:
+        """The outputs of the frozen prefix of each network, in place of its inputs."""
+        size = self.config.batch_size // self.config.accumulate
+        self._validation, cached = [], []
+        for net, one in self.pairs():
+            run = partial(features, net, cut=cut, batch_size=size)
+            train = run(one.train, half=self.spec.half)
+            split = None if one.validation is None else run(one.validation)
+            self._validation.append((stages_after(net, cut), split))
+            cached.append(dataclasses.replace(one, train=train, validation=None))
+        return cached
+
+    def pairs(self) -> list[tuple[Chain, Dataset]]:
+        """Each network with its data."""
+        sets = self.datasets * (len(self.nets) // len(self.datasets))
+        return list(zip(self.nets, sets, strict=True))
+
+    def validation(self) -> list[tuple[Chain, Any]]:
+        """Each network, or what follows its prefix, with its validation split."""
+        if self.cut is not None:
+            return self._validation
+        return [(net, one.validation) for net, one in self.pairs()]
 
     def _keeps_best(self) -> bool:
         return self.config.keep_best or self.config.patience is not None
@@ -258,7 +292,9 @@ class Trainer:
             JAX, and a hash of all operations and constants of one training step.
         """
         example = example_of(self.datasets[0])
-        digest = step_hash(self.spec, self.parts[0], example)
+        # Cached or not, which depends on the memory, the training is the same.
+        spec = self.spec._replace(after=None)
+        digest = step_hash(spec, self.parts[0], example)
         return function_names(self.given) | {"step": digest}
 
     def load(self, leaves: Sequence[np.ndarray], step: int) -> None:
@@ -271,7 +307,13 @@ class Trainer:
         else:
             self.states, self.best = tree["networks"], tree.get("best", [])
         self.step = step
+        rows = range(len(self.nets)) if self.together else [None]
+        frozen = [copied(s.frozen, row) for s in self.states for row in rows]
+        for net, one in zip(self.nets, frozen, strict=True):
+            nnx.update(net, one)
         self.give_back()
+        if self.cut is not None:
+            self.feeds = self._feeds()  # By the prefix that was loaded.
 
     def _explain(self, i: int, row: int) -> None:
         """Raises an error that says what was first not finite."""
