@@ -84,7 +84,8 @@ class Export:
         weights = ""
         if export.takes_weights(data):
             content = io.BytesIO()
-            np.savez(content, **export.weights_of(net))
+            arrays: Any = export.weights_of(net)
+            np.savez(content, **arrays)
             beside = file.with_suffix(".npz")
             write_whole(beside, content.getvalue())
             weights = f"dict(numpy.load({str(beside)!r})), "

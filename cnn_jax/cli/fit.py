@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cnn_jax import nn, report, trained, training
 from cnn_jax.cli.quantities import show_quantities
+from cnn_jax.cli.reuse import remove_start
 from cnn_jax.cli.show import show_verdict
 from cnn_jax.data import Dataset
 
@@ -38,6 +39,8 @@ def run_fit(
     standardised = trained.standardised(dataset, about.target)
     records = training.fit(net, standardised, config, folder=folder, resume=True)
     saved = _train(page, folder, records)
+    if saved:
+        remove_start(folder)
     verdict = _judge(page, about, net, dataset)
     saved &= _attempt(lambda: trained.write_verdict(folder, verdict))
     page.section("The training in detail")

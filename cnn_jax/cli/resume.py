@@ -8,6 +8,7 @@ from typing import Annotated
 from cnn_jax import report, trained, training
 from cnn_jax.cli.fit import run_fit
 from cnn_jax.cli.options import positional
+from cnn_jax.cli.reuse import read_start
 from cnn_jax.cli.show import show_data, show_plan
 
 
@@ -30,4 +31,6 @@ class Resume:
         config = training.read_config(folder)
         show_data(page, about.data, dataset)
         show_plan(page, about, "as before", config, dataset)
-        return run_fit(page, folder, about.build(), dataset, config, began)
+        net = about.build()
+        read_start(folder, net)
+        return run_fit(page, folder, net, dataset, config, began)

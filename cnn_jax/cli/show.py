@@ -102,6 +102,12 @@ def show_plan(
         f"{config.learning_rate:g}; augmentation: {augment}. The weights with the "
         "lowest validation error are kept."
     )
+    if config.frozen is not None:
+        slower = f"; before the last they learn at {config.rate_below:g} of the rate"
+        page.text(
+            f"Stages up to {config.frozen!r} keep their weights, and those after it "
+            f"are trained{slower if config.rate_below != 1 else ''}."
+        )
 
 
 def show_changes(page: report.Page, kept: Mapping[str, trained.Kept]) -> None:

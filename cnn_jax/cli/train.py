@@ -18,10 +18,11 @@ from cnn_jax.cli.options import (
     optional,
     positional,
 )
+from cnn_jax.cli.reuse import SIZE, Reuse, train_head, write_start
 from cnn_jax.cli.show import show_changes, show_data, show_imbalance, show_plan
 from cnn_jax.data import Dataset
 from cnn_jax.data.augment import AugmentName
-from cnn_jax.data.options import check_positive
+from cnn_jax.data.options import check_positive, refuse
 from cnn_jax.data.readers import Framing
 from cnn_jax.data.splits import with_validation
 
@@ -38,6 +39,11 @@ class Train:
     Args:
         data: A folder, a CSV file, or a name that `cnn-jax datasets` lists.
         model: One of `cnn-jax models`.
+        pretrained: Published weights to start from, such as resnet50.tv2_in1k; a new
+            last stage is trained on their features, which are computed once.
+        weights: A file of these weights on disk, where there is no network.
+        unfreeze: The first stage that is fine-tuned after that, at a tenth of the
+            learning rate, such as layer4.
         label: The column of a table that is predicted from the others: classes, or a
             quantity, such as a price.
         group: Keeps examples together in one split: a column of a table, or a part of
@@ -68,6 +74,9 @@ class Train:
 
     data: Annotated[str, *positional("DATA")]
     model: Annotated[str | None, optional("MODEL", FROM_DATA)] = None
+    pretrained: Annotated[str | None, optional("NAME", "none")] = None
+    weights: Annotated[Path | None, optional("FILE", "from the network")] = None
+    unfreeze: Annotated[str | None, optional("STAGE", "only the last stage")] = None
     label: Label = None
     group: Annotated[str | None, optional("COLUMN|WORD", "no groups")] = None
     drop: Drop = ()
@@ -102,22 +111,15 @@ class Train:
         dataset = self._load()
         show_data(page, self.data, dataset)
         show_imbalance(page, dataset, self.class_weights)
-        model, reason = trained.default_model(dataset)
-        if self.model is not None:
-            model, reason = self.model, "as given"
-        config = self._config(dataset, model)
-        about = trained.make_metadata(
-            dataset,
-            model,
-            self._source(),
-            label=self.label,
-            seed=self.seed,
-            data_dir=None if self.data_dir is None else str(self.data_dir),
-        )
+        model, reason = self._model(dataset)
+        about = self._metadata(dataset, model)
+        first, *more = self._configs(dataset, model)
+        config = more[0] if more else first
         # Before anything takes time or memory.
         training.check(models.outline(model, **about.options), dataset, config)
-        net = about.build()
-        if len(dataset.shape) == 3 and self.augment is None:
+        net = about.build() if self._reuse is None else self._reuse.net(about)
+        images = len(dataset.shape) == 3
+        if images and self.augment is None and self._reuse is None:
             kept = trained.measure_changes(dataset, seed=self.seed)
             show_changes(page, kept)
             harmless = [name for name, one in kept.items() if one.harmless]
@@ -126,9 +128,51 @@ class Train:
             epochs = trained.epochs_within(self.minutes, net, dataset, config)
             config = dataclasses.replace(config, epochs=epochs)
         show_plan(page, about, reason, config, dataset)
+        if more:
+            train_head(page, net, dataset, first)
         folder = training.Run.create(self.runs, "train", self.name, about).folder
         trained.write_splits(folder, dataset)
+        if self._reuse is not None:
+            write_start(folder, net)
         return run_fit(page, folder, net, dataset, config, began)
+
+    @property
+    def _reuse(self) -> Reuse | None:
+        """The published weights that the training starts from, if any."""
+        if self.pretrained is None:
+            return None
+        return Reuse(self.pretrained, self.weights, self.unfreeze)
+
+    def _model(self, dataset: Dataset) -> tuple[str, str]:
+        """The network, and the reason for it."""
+        if self._reuse is not None:
+            return self._reuse.model, f"with the weights {self.pretrained}"
+        if self.model is not None:
+            return self.model, "as given"
+        return trained.default_model(dataset)
+
+    def _metadata(self, dataset: Dataset, model: str) -> trained.Metadata:
+        reuse = self._reuse
+        return trained.make_metadata(
+            dataset,
+            model,
+            self._source(),
+            options=None if reuse is None else reuse.options(dataset),
+            label=self.label,
+            seed=self.seed,
+            data_dir=None if self.data_dir is None else str(self.data_dir),
+            pretrained=self.pretrained,
+        )
+
+    def _configs(self, dataset: Dataset, model: str) -> list[training.Config]:
+        """The options of the training; from published weights, perhaps of two."""
+        config = self._config(dataset, model)
+        if self._reuse is None:
+            return [config]
+        if self.augment is None:
+            config = dataclasses.replace(config, augment=())
+        given = {"epochs": self.epochs, "learning_rate": self.learning_rate}
+        return self._reuse.configs(config, **given)
 
     def _check(self) -> None:
         """Refuses options that no data could make right, before data are read."""
@@ -140,6 +184,12 @@ class Train:
             check_positive("minutes", self.minutes, whole=False)
         if self.model is not None:
             models.made_for(self.model)
+        others = {"weights": self.weights, "unfreeze": self.unfreeze}
+        if self._reuse is None:
+            refuse("a training without `pretrained`", others)
+        else:
+            refuse("a training from `pretrained` weights", {"model": self.model})
+            self._reuse.check()
 
     def _source(self) -> str:
         path = Path(self.data).expanduser()
@@ -160,8 +210,11 @@ class Train:
         }
         dataset = data.load(self.data, size=self.size, **options)
         shape, minimum = dataset.shape, trained.MIN_IMAGE_SIZE
-        small = len(shape) == 3 and min(shape[:2]) < minimum
-        if small and self.size is None and self.model is None:
+        images = len(shape) == 3 and self.size is None
+        if images and self._reuse is not None:
+            dataset = data.load(self.data, size=SIZE, **options)
+        small = images and min(shape[:2]) < minimum
+        if small and self._reuse is None and self.model is None:
             dataset = data.load(self.data, size=minimum, **options)
         return with_validation(dataset, seed=self.seed)
 

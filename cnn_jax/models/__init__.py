@@ -9,8 +9,10 @@ from cnn_jax.models.mobilenet import mobilenet_v1 as mobilenet_v1
 from cnn_jax.models.preprocessing import Normalize as Normalize
 from cnn_jax.models.preprocessing import Preprocessing as Preprocessing
 from cnn_jax.models.pretrained import Pretrained as Pretrained
+from cnn_jax.models.pretrained import find_published as find_published
 from cnn_jax.models.pretrained import pretrained as pretrained
 from cnn_jax.models.pretrained import pretrained_names as pretrained_names
+from cnn_jax.models.pretrained import reuse as reuse
 from cnn_jax.models.published import imagenet_classes as imagenet_classes
 from cnn_jax.models.registry import MODELS as MODELS
 from cnn_jax.models.registry import build as build

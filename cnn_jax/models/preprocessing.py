@@ -1,6 +1,7 @@
 """From an image to the input for which published weights were trained."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,8 +41,8 @@ class Normalize:
         torchvision, `torchvision.transforms.Normalize`.
     """
 
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    mean: Sequence[float]
+    deviation: Sequence[float]
 
     def __post_init__(self):
         for name in "mean", "deviation":

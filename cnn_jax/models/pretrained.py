@@ -10,7 +10,7 @@ from cnn_jax import nn
 from cnn_jax.models.download import hub_file, torchvision_file
 from cnn_jax.models.preprocessing import Preprocessing
 from cnn_jax.models.published import PUBLISHED, Published, imagenet_classes
-from cnn_jax.models.registry import build
+from cnn_jax.models.registry import build, with_head
 from cnn_jax.models.state_dict import Layout, from_state_dict
 from cnn_jax.models.weight_files import read_state_dict
 
@@ -101,7 +101,7 @@ def pretrained(
     Source:
         torchvision, "Models and pre-trained weights"; timm on the Hugging Face hub.
     """
-    published = find(name, with_file=file is not None)
+    published = find_published(name, with_file=file is not None)
     if file is not None:
         path, source = Path(file), str(file)
     elif published.library == "torchvision":
@@ -131,7 +131,38 @@ def pretrained(
     )
 
 
-def find(name: str, *, with_file: bool = False) -> Published:
+def reuse(weights: Pretrained, *, classes: int, rngs: nnx.Rngs) -> nn.Chain:
+    """The network of published weights with a new last stage, for other classes.
+
+    Its first stage, `normalize`, makes the published input of bytes from 0 to 255 or of
+    floats from −1 to 1, so that images are read as for any other network here.
+
+    Args:
+        weights: What `pretrained` returned. Stages are shared with its network, not
+            copied.
+        classes: The number of classes of the new stage.
+        rngs: Its stream `params` gives the key.
+
+    Returns:
+        A Chain like `build(model, classes=classes, normalize=…)`, without heads.
+
+    Example:
+        >>> net = build("resnet18", rngs=nnx.Rngs(0))
+        >>> one = find_published("resnet18.tv_in1k")
+        >>> weights = Pretrained("own", net, one.prepare, (), "", "", None, None)
+        >>> reuse(weights, classes=3, rngs=nnx.Rngs(1)).names[:2]
+        ('normalize', 'conv1')
+
+    Source:
+        Yosinski, Clune, Bengio & Lipson, "How transferable are features in deep neural
+        networks?", 2014, arXiv:1411.1792.
+    """
+    net = with_head(weights.net, classes=classes, rngs=rngs)
+    stages = {name: net.stages[name] for name in net.names}
+    return nn.Chain({"normalize": weights.prepare.normalize, **stages})
+
+
+def find_published(name: str, *, with_file: bool = False) -> Published:
     """What is published under a name.
 
     Args:
@@ -143,6 +174,13 @@ def find(name: str, *, with_file: bool = False) -> Published:
 
     Raises:
         ValueError: If there is none.
+
+    Example:
+        >>> find_published("vgg16", with_file=True).top1
+        71.592
+
+    Source:
+        torchvision, "Models and pre-trained weights"; timm on the Hugging Face hub.
     """
     first = f"{name}.IMAGENET1K_V1"
     if name in PUBLISHED or (with_file and first in PUBLISHED):

@@ -1,7 +1,7 @@
 """All architectures by name, how they are made, and how their authors trained them."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from cnn_jax.models.googlenet import googlenet
 from cnn_jax.models.lenet import lenet5
 from cnn_jax.models.mlp import mlp
 from cnn_jax.models.mobilenet import mobilenet_v1
+from cnn_jax.models.preprocessing import Normalize
 from cnn_jax.models.resnet import SMALL_DEPTHS, resnet, small_resnet
 from cnn_jax.models.small_vgg import small_vgg
 from cnn_jax.models.sound_net import sound_net
@@ -51,7 +52,12 @@ LARGEST = 512  # The side up to which a size is looked for that a network can ta
 
 
 def build(
-    name: str, *, size: int | None = None, rngs: nnx.Rngs, **options: Any
+    name: str,
+    *,
+    size: int | None = None,
+    normalize: Mapping[str, Any] | None = None,
+    rngs: nnx.Rngs,
+    **options: Any,
 ) -> nn.Chain:
     """Makes a network by its name.
 
@@ -59,6 +65,7 @@ def build(
         name: One of `MODELS`.
         size: Height and width of the pictures, if it is to be checked that the network
             can take them; `lenet5` and `xo_net` are made for one size.
+        normalize: The fields of a `Normalize`, which becomes the first stage.
         rngs: Its streams `params` and `dropout` give the random keys.
         **options: What the architecture has beside, such as `classes` and `channels`.
 
@@ -82,10 +89,16 @@ def build(
         options["size"] = size
     elif size is not None:
         _check_size(name, size, options)
-    return make(rngs=rngs, **options)
+    return _normalized(make(rngs=rngs, **options), normalize)
 
 
-def outline(name: str, *, size: int | None = None, **options: Any) -> nn.Chain:
+def outline(
+    name: str,
+    *,
+    size: int | None = None,
+    normalize: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> nn.Chain:
     """A network by its name with shapes in place of weights, which takes no memory.
 
     `nn.summary` reads it; nothing can be computed with it.
@@ -93,6 +106,7 @@ def outline(name: str, *, size: int | None = None, **options: Any) -> nn.Chain:
     Args:
         name: One of `MODELS`.
         size: Height and width of the pictures, for those that are made for one size.
+        normalize: As for `build`.
         **options: What the architecture has beside.
 
     Returns:
@@ -111,7 +125,8 @@ def outline(name: str, *, size: int | None = None, **options: Any) -> nn.Chain:
     make = _known(name, MODELS)
     if size is not None and name in OF_ONE_SIZE:
         options["size"] = size
-    return nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0), **options))
+    net = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0), **options))
+    return _normalized(net, normalize)
 
 
 def made_for(name: str) -> tuple[int, ...]:
@@ -251,6 +266,15 @@ def hyperparameters(name: str) -> dict[str, Any]:
     make = _known(name, MODELS)
     family = getattr(make, "func", make).__name__
     return dict(HYPERPARAMETERS[family])
+
+
+def _normalized(net: nn.Chain, normalize: Mapping[str, Any] | None) -> nn.Chain:
+    """The network with a stage before it that normalizes pixels, if it is given."""
+    if normalize is None:
+        return net
+    stages = {name: net.stages[name] for name in net.names}
+    heads = {name: (cut, net.heads[name]) for name, cut in net.cuts}
+    return nn.Chain({"normalize": Normalize(**normalize), **stages}, heads=heads)
 
 
 def _known(name: str, table: dict[str, Any]) -> Any:

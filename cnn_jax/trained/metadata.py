@@ -20,7 +20,8 @@ from cnn_jax.trained.readers import read_reader
 from cnn_jax.training.arrays import checksum
 from cnn_jax.training.run_files import checked_fields, read_json
 
-MOVABLE = ("data", "data_dir")  # May be edited where data were moved.
+# Not what predictions depend on: data may be moved, and weights are in checkpoints.
+MOVABLE = ("data", "data_dir", "pretrained")
 _MORE: dict[str, Any] = {  # Further fields of `config.json`.
     "checksums": dict[str, str],
     "hardware": str,
@@ -44,6 +45,7 @@ class Metadata:
         data_dir: The folder of named data sets.
         target: The mean and standard deviation of a quantity as label, with which
             outputs are brought to its unit; None for classes.
+        pretrained: The name of the published weights that the training started from.
 
     Attributes:
         checksums: Of each field that predictions and splits depend on.
@@ -58,6 +60,7 @@ class Metadata:
     seed: int = 0
     data_dir: str | None = None
     target: tuple[float, float] | None = None
+    pretrained: str | None = None
     checksums: dict[str, str] = dataclasses.field(init=False)
 
     def __post_init__(self):
@@ -138,13 +141,21 @@ def _check_unchanged(file: Path, about: Metadata, stored: Any) -> None:
             )
 
 
-def make_metadata(dataset: Dataset, model: str, name: str, **rest: Any) -> Metadata:
+def make_metadata(
+    dataset: Dataset,
+    model: str,
+    name: str,
+    *,
+    options: dict[str, Any] | None = None,
+    **rest: Any,
+) -> Metadata:
     """The metadata of a new run.
 
     Args:
         dataset: The data.
         model: One of `models.MODELS`.
         name: The path or name of the data.
+        options: The arguments of the model; by default those for the data.
         **rest: Further fields of `Metadata`.
 
     Returns:
@@ -157,6 +168,8 @@ def make_metadata(dataset: Dataset, model: str, name: str, **rest: Any) -> Metad
         raise ValueError(
             f"{name} has inputs of shape {dataset.shape}, for which there is no reader."
         )
-    options, reader = default_options(model, dataset), to_fields(dataset.origin.reader)
+    if options is None:
+        options = default_options(model, dataset)
+    reader = to_fields(dataset.origin.reader)
     rest["target"] = target_of(dataset)
     return Metadata(name, model, options, dataset.classes, reader, **rest)
