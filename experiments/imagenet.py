@@ -4,8 +4,8 @@
     python -m experiments.imagenet FOLDER --only resnet50.tv2_in1k --images 5000
 
 FOLDER is the validation set of ImageNet 2012, one subfolder per class with the class's
-number in WordNet as its name: `n01440764/ILSVRC2012_val_00000293.JPEG`. Whoever has it
-sees top-1 and top-5 of each published weights beside those that torchvision and timm
+number in WordNet as its name: `n01440764/ILSVRC2012_val_00000293.JPEG`. A table shows
+top-1 and top-5 of each of the published weights beside those that torchvision and timm
 publish. Weights are fetched when first used; the extra `pretrained` is needed.
 
 Expected: top-1 within 0.1 points of the published figure. (timm and torchvision differ

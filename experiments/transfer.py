@@ -12,8 +12,10 @@ learning rate below it. The same network trains from scratch on the same example
 as many steps. On images the test split is a quarter, another one for every seed; words
 are tested on voices of their own. No hyperparameter was chosen on any of these data.
 
-Expected before the first run: the fewer examples there are, the more reuse helps. What
-was found, is in `experiments/README.md`. 2 minutes on 2 CPU cores for images.
+Expected before the first run: the fewer examples there are, the more reuse helps. It
+does not: features of five digits are no help for five others. Fine-tuned, it costs some
+points on images and changes nothing that can be shown on words; frozen, it costs more.
+2 minutes on 2 CPU cores for images, 5 for words.
 """
 
 import dataclasses

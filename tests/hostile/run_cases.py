@@ -20,6 +20,7 @@ FIELDS = {  # Of `config.json`, each with a value of another type.
     "seed": "0",
     "data_dir": 1,
     "target": [1.0],
+    "pretrained": 3,
     "checksums": [],
     "hardware": {},
     "training": 5,
