@@ -150,7 +150,7 @@ def to_state_dict(net: nn.Chain, *, layout: Layout) -> dict[str, np.ndarray]:
     state: dict[str, np.ndarray] = {}
     for name, (variable, split, axes, shape) in entries_of(net, layout).items():
         ours = np.asarray(variable[...]).reshape(split)
-        state[name] = np.ascontiguousarray(ours.transpose(axes)).reshape(shape)
+        state[name] = np.array(ours.transpose(axes), order="C").reshape(shape)
         if name.endswith(".running_var"):
             state[name.replace("running_var", COUNTER)] = np.zeros((), np.int64)
     return state

@@ -177,6 +177,7 @@ def test_layouts_of_every_layer_agree_with_their_definition():
     assert state["layer.weight"].shape == (3, 2, 5)
     assert state["norm.num_batches_tracked"].dtype == np.int64
     assert "group.bias" not in state
+    assert all(array.flags.writeable for array in state.values())  # As PyTorch asks.
 
 
 def test_there_and_back_is_the_identity():

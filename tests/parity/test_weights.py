@@ -25,7 +25,7 @@ from timm.data import create_transform, resolve_data_config  # noqa: E402
 
 NETWORKS = sorted({one.model for one in PUBLISHED.values()})
 IN_TIMM = sorted({one.model for one in PUBLISHED.values() if one.library == "timm"})
-QUICK = ("resnet18", "resnet50", "vgg16", "densenet121", "googlenet", "alexnet")
+QUICK = ("resnet18", "densenet121", "googlenet")
 
 
 def theirs(name, library, classes=1000):
@@ -64,15 +64,16 @@ def test_a_network_comes_from_files_and_goes_back_bit_by_bit(name, library, tmp_
     for kind in "zip", "pickles", "safetensors":
         path = tmp_path / kind
         write(state, path, kind)
-        found = models.pretrained(name, file=path)
-        back = models.to_state_dict(found.net, layout=library)
+        read = models.read_state_dict(path)
         for key, tensor in state.items():
-            if "num_batches" not in key:
-                np.testing.assert_array_equal(back[key], tensor.numpy())
-        path.unlink()
-    model.load_state_dict(
-        {k: torch.from_numpy(x) for k, x in back.items()}, strict=True
-    )
+            np.testing.assert_array_equal(read[key], tensor.numpy())
+    found = models.pretrained(name, file=path)
+    back = models.to_state_dict(found.net, layout=library)
+    for key, tensor in state.items():
+        if "num_batches" not in key:
+            np.testing.assert_array_equal(back[key], tensor.numpy())
+    tensors = {key: torch.from_numpy(array) for key, array in back.items()}
+    model.load_state_dict(tensors, strict=True)
     written = safetensors.torch.load(export.safetensors(found.net, layout=library))
     model.load_state_dict(written, strict=True)
 
