@@ -64,23 +64,26 @@ class Export:
     def _onnx(self, run: trained.Trained, file: Path) -> float:
         net, normalize, shape = predicting(run)
         given: Any = {"input": self.input, "normalize": normalize}
-        model = export.onnx(
-            net,
-            shape,
-            **given,
-            classes=run.about.classes,
-            metadata=described(run),
-            fuse_batch_norm=self.fuse_batch_norm,
-            opset=self.opset,
+        written: Any = {"fuse_batch_norm": self.fuse_batch_norm, "opset": self.opset}
+        texts: Any = {"classes": run.about.classes, "metadata": described(run)}
+        model = export.onnx(net, shape, **given, **written, **texts)
+        # Probabilities near 0 and 1 would hide differences of the logits.
+        logits = export.onnx(run.net, shape, **given, **written)
+        difference = max(
+            export.check_onnx(model, net, shape, **given),
+            export.check_onnx(logits, run.net, shape, **given),
         )
-        difference = export.check_onnx(model, net, shape, **given)
         write_whole(file, model.SerializeToString())
         return difference
 
     def _stablehlo(self, run: trained.Trained, file: Path) -> float:
         net, normalize, shape = predicting(run)
         data = export.stablehlo(net, shape, normalize=normalize)
-        difference = export.check_stablehlo(data, net, shape, normalize=normalize)
+        logits = export.stablehlo(run.net, shape, normalize=normalize)
+        difference = max(
+            export.check_stablehlo(data, net, shape, normalize=normalize),
+            export.check_stablehlo(logits, run.net, shape, normalize=normalize),
+        )
         weights = ""
         if export.takes_weights(data):
             content = io.BytesIO()

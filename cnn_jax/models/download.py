@@ -58,7 +58,8 @@ def _fetch(url: str, path: Path) -> None:
         reason = getattr(error, "reason", error)
         raise OSError(
             f"{url} cannot be fetched ({reason}). Without a network, fetch it "
-            f"elsewhere and put it into {path.parent}, or give its path as `file`."
+            f"elsewhere and put it into {path.parent}, or give its path as `file` "
+            "(`--weights` of `cnn-jax train`)."
         ) from error
     finally:
         Path(name).unlink(missing_ok=True)
@@ -95,7 +96,8 @@ def hub_file(repository: str, revision: str) -> tuple[Path, str]:
         reason = str(error).strip().split("\n")[0]
         raise OSError(
             f"model.safetensors of {repository} cannot be fetched ({reason}) Without a "
-            "network, fetch it elsewhere and give its path as `file`."
+            "network, fetch it elsewhere and give its path as `file` (`--weights` of "
+            "`cnn-jax train`)."
         ) from error
     path = Path(found)
     return path, path.parent.name  # …/snapshots/<commit>/model.safetensors
