@@ -2,19 +2,29 @@
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from cnn_jax.data import fingerprint
 from cnn_jax.data.columns import Column, from_fields, to_fields
 from cnn_jax.data.csv_file import Rows, quoted
 from cnn_jax.data.csv_file import read_csv as read_csv
 from cnn_jax.data.dataset import Dataset, Origin
-from cnn_jax.data.labels import read_labels, strata
-from cnn_jax.data.recognise import recognise
+from cnn_jax.data.identical import FEW, identities, remarks_on_identical
+from cnn_jax.data.labels import (
+    known_labels,
+    quantities_of,
+    read_labels,
+    remarks_on_labels,
+    strata,
+)
+from cnn_jax.data.recognise import identifiers, recognise
 from cnn_jax.data.splits import split_rows
+from cnn_jax.data.suspicious import copies_of_classes, copies_of_quantity, far_cells
 
 CONSTANT = 1e-12  # Largest range of a constant column, over max(1, |maximum|).
 SUFFIXES = (".csv", ".tsv")
@@ -84,8 +94,18 @@ class Table:
 
     def standardise(self, numbers: np.ndarray) -> np.ndarray:
         """Encoded columns, NaN where a value is missing, as the network reads them."""
-        scaled = (numbers - np.array(self.means)) / np.array(self.deviations)
-        return np.where(np.isnan(numbers), 0, scaled).astype(np.float32)
+        with np.errstate(over="ignore"):
+            scaled = (numbers - np.array(self.means)) / np.array(self.deviations)
+            scaled = np.where(np.isnan(numbers), 0, scaled).astype(np.float32)
+        if not np.isfinite(scaled).all():
+            row, column = np.argwhere(~np.isfinite(scaled))[0]
+            raise ValueError(
+                f"column {self.names[column]!r} has {numbers[row, column]:g} in row "
+                f"{row + 1}, too far from the mean of {self.means[column]:g} for a "
+                f"deviation of {self.deviations[column]:g}; correct it, or leave its "
+                "cell empty."
+            )
+        return scaled
 
     def to_fields(self) -> dict[str, Any]:
         """The table as JSON values."""
@@ -124,8 +144,6 @@ def load_table(
     group: str | None = None,
     drop: Sequence[str] = (),
     seed: int = 0,
-    splits: dict[str, Sequence[str]] | None = None,
-    reader: Table | None = None,
 ) -> Dataset:
     """Reads a CSV file with one row per example.
 
@@ -135,8 +153,6 @@ def load_table(
         group: A column; all rows with one of its values are in one split.
         drop: Columns that are not used.
         seed: Of the splits.
-        splits: The rows of each split, counted from 1, where they are known.
-        reader: The reader of an earlier run; by default one is made for this table.
 
     Returns:
         Encoded columns, with classes in the order of their numbers or names, or with
@@ -152,25 +168,71 @@ def load_table(
             rows.check(path, name, value)
     sides = tuple(name for name in (label, group, *drop) if name)
     classes, labels = read_labels(path, rows, label)
-    if splits is None:
-        groups = None if group is None else rows.column(group)
-        parts = _split(path, rows, str(label), labels, groups, seed)
-    else:
-        parts = {n: np.array([int(r) - 1 for r in s]) for n, s in splits.items()}
+    cells = {name: rows.column(name) for name in rows.columns if name not in sides}
+    same = _identities(cells, labels)
+    groups = None if group is None else rows.column(group)
+    parts = _split(classes, labels, groups, same, seed)
     with in_file(path):
-        notes: list[str] = []
-        if reader is None:
-            reader, numbers, notes = _recognised(rows, parts["train"], sides)
-        else:
-            numbers = reader.encode(rows)
+        reader, numbers, notes = _recognised(cells, parts["train"], sides)
         table = reader.standardise(numbers)
-    notes += _note_on_missing(reader.names, numbers)
-    if labels.ndim == 2:
-        notes.append(_note_on_quantity(str(label), labels[parts["train"]]))
+    notes += _remarks(rows, reader, numbers, str(label), labels, parts)
+    notes += remarks_on_identical(
+        same,
+        parts,
+        [f"row {i + 1}" for i in range(len(labels))],
+        kind="rows",
+        cause=FEW if group is None else "`group` decides",
+        classes=[classes[i] for i in labels] if labels.ndim == 1 else None,
+    )
     parted = {n: {"table": table[r], "label": labels[r]} for n, r in parts.items()}
+    prints = {n: fingerprints(**split) for n, split in parted.items()}
     names = {n: tuple(str(row + 1) for row in r) for n, r in parts.items()}
-    origin = Origin(reader, names, notes=tuple(notes))
+    origin = Origin(reader, names, notes=tuple(notes), fingerprints=prints)
     return Dataset(**parted, classes=classes, origin=origin)
+
+
+def fingerprints(table: np.ndarray, label: np.ndarray) -> tuple[str, ...]:
+    """A digest of each row, as the network reads it, and its label.
+
+    Rows that are the same for the network have the same digest, in any order of rows
+    and columns and in any format of numbers.
+
+    Args:
+        table: Standardised columns.
+        label: Class indices or quantities.
+    """
+    return fingerprint.of_rows(table + 0, label.astype(np.float32))  # −0 becomes 0.
+
+
+def read_rows(
+    path: str | Path,
+    *,
+    reader: Table,
+    label: str | None,
+    classes: Sequence[str] | None,
+) -> dict[str, np.ndarray]:
+    """All rows of a table, as an earlier run reads them.
+
+    Args:
+        path: A CSV file.
+        reader: The reader of the run.
+        label: The column of labels.
+        classes: The names of the classes; None where the label is a quantity.
+
+    Returns:
+        `table` and `label`; the label is −1 where it is none of the classes.
+
+    Raises:
+        ValueError: If it is no table, has other columns, or cells that cannot be read.
+    """
+    rows = read_csv(path)
+    if classes is None:
+        labels = quantities_of(path, rows, label)
+    else:
+        rows.check(path, "label", label)
+        labels = known_labels(rows.column(str(label)), classes)
+    with in_file(path):
+        return {"table": reader.fit(rows), "label": labels}
 
 
 def cells_of(
@@ -200,6 +262,8 @@ def cells_of(
             "it into classes first, such as low, middle and high."
         )
     kept = [name for name in rows.columns if name not in (label, *drop)]
+    for note in remarks_on_labels(rows, str(label)):
+        warnings.warn(f"{note}.", stacklevel=2)
     cells = np.array([rows.column(name) for name in kept], object).T
     return cells, np.array(classes)[labels], kept
 
@@ -217,27 +281,39 @@ def in_file(path: str | Path) -> Iterator[None]:
         raise ValueError(f"{path}: {error}") from None
 
 
+def _identities(cells: Mapping[str, Sequence[str]], labels: np.ndarray) -> np.ndarray:
+    """A number for each row, equal where all cells but identifiers are equal.
+
+    So must be a quantity: it may differ where a table has few columns.
+    """
+    unused = identifiers(cells)
+    kept = [column for name, column in cells.items() if name not in unused]
+    if not kept:
+        return np.arange(len(labels))
+    quantity = [labels[:, 0].tolist()] if labels.ndim == 2 else []
+    return identities(zip(*kept, *quantity, strict=True))
+
+
 def _split(
-    path: str | Path,
-    rows: Rows,
-    label: str,
+    classes: Sequence[str],
     labels: np.ndarray,
     groups: Sequence[str] | None,
+    same: np.ndarray,
     seed: int,
 ) -> dict[str, np.ndarray]:
     """The rows of each split, stratified by class or by ranges of a quantity."""
     if labels.ndim == 1:
-        return split_rows(rows.column(label), groups=groups, seed=seed)
-    # Groups may leave no row of a range for training, which does not matter.
-    by = strata(labels) if groups is None else np.zeros(len(labels), int)
-    return split_rows(by, groups=groups, seed=seed)
+        by = np.array(classes)[labels]
+    else:
+        # Groups may leave no row of a range for training, which does not matter.
+        by = strata(labels) if groups is None else np.zeros(len(labels), int)
+    return split_rows(by, groups=groups, same=same, seed=seed)
 
 
 def _recognised(
-    rows: Rows, train: np.ndarray, sides: tuple[str, ...]
+    cells: Mapping[str, Sequence[str]], train: np.ndarray, sides: tuple[str, ...]
 ) -> tuple[Table, np.ndarray, list[str]]:
     """A reader for these rows, their encoding, and remarks."""
-    cells = {name: rows.column(name) for name in rows.columns if name not in sides}
     found = recognise(cells, train=train)
     columns, arrays, notes = [], [], list(found.notes)
     for column in found.columns:
@@ -283,7 +359,34 @@ def _statistics(
     return tuple(means.tolist()), tuple(deviations.tolist())
 
 
-def _note_on_missing(names: Sequence[str], numbers: np.ndarray) -> list[str]:
+def _remarks(
+    rows: Rows,
+    reader: Table,
+    numbers: np.ndarray,
+    label: str,
+    labels: np.ndarray,
+    parts: Mapping[str, np.ndarray],
+) -> list[str]:
+    """Remarks on missing values, suspicious cells and columns, and labels."""
+    notes = remarks_on_missing(reader.names, numbers)
+    scaled = np.concatenate([[c.scaled] * len(c.names) for c in reader.columns])
+    names = [n for n, one in zip(reader.names, scaled, strict=True) if one]
+    notes += far_cells(names, numbers[:, scaled])
+    if labels.ndim == 1:
+        used = {c.name: rows.column(c.name) for c in reader.columns}
+        notes += copies_of_classes(used, labels)
+        return notes + remarks_on_labels(rows, label)
+    notes += copies_of_quantity(names, numbers[:, scaled], labels[:, 0])
+    return [*notes, _note_on_quantity(label, labels[parts["train"]])]
+
+
+def remarks_on_missing(names: Sequence[str], numbers: np.ndarray) -> list[str]:
+    """A remark on columns with missing values, and their number.
+
+    Args:
+        names: Of the encoded columns.
+        numbers: The encoded columns, NaN where a value is missing.
+    """
     missing = np.isnan(numbers).sum(axis=0)
     counts = [f"{n!r} ({c:,})" for n, c in zip(names, missing, strict=True) if c]
     if not counts:

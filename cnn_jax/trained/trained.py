@@ -9,8 +9,8 @@ import numpy as np
 
 from cnn_jax import training
 from cnn_jax.data import Dataset, Split
-from cnn_jax.data.files import attempts, check_broken, read_split
-from cnn_jax.data.folder import labels_in, list_files
+from cnn_jax.data.files import attempts, check_broken, read_files
+from cnn_jax.data.folder import BROKEN, labels_in, list_files
 from cnn_jax.data.labels import labels_of, quantities_of
 from cnn_jax.data.options import check_text
 from cnn_jax.data.readers import Reader, from_fields
@@ -18,8 +18,12 @@ from cnn_jax.data.table import SUFFIXES as TABLES
 from cnn_jax.data.table import Table, in_file, read_csv
 from cnn_jax.nn import Chain
 from cnn_jax.trained.metadata import Metadata, read_metadata
-from cnn_jax.trained.run_data import load_named
-from cnn_jax.trained.splits import read_splits
+from cnn_jax.trained.run_data import (
+    check_named,
+    load_named,
+    read_table,
+    read_test_files,
+)
 
 BATCH = 64  # The size of every batch, so that there is one compilation.
 
@@ -99,21 +103,30 @@ class Trained:
 
         Raises:
             TypeError: If `name` is no text.
-            ValueError: If there are classes that the network was not trained on.
+            ValueError: If there are classes that the network was not trained on, or
+                examples of the test split are gone or altered.
         """
         if name is not None:
             check_text("data", name, (str, Path))
         where = Path(self.about.data if name is None else name).expanduser()
         if isinstance(self.reader, Table):
-            return self._table(self.reader, where, ours=name is None)
+            if name is None:
+                return read_table(self.folder, self.about, self.reader, ["test"])[0][
+                    "test"
+                ]
+            return self._table(self.reader, where)
         if where.suffix.lower() in TABLES:
             kind = {"image": "images", "signal": "audio"}[self.reader.kind]
             raise ValueError(
                 f"{where} is a table, but {self.folder} was trained on {kind}."
             )
+        if where.is_dir() and name is None:
+            return read_test_files(self.folder, self.about, self.reader, where)
         if where.is_dir():
-            return self._files(where, ours=name is None)
+            return self._files(where)
         found = load_named(self.about, self.reader, name and str(name))
+        if name is None:
+            check_named(self.folder, self.about, {"test": found.test})
         return found.test | {"label": self._labels(where, found)}
 
     def _labels(self, where: Path, found: Dataset) -> np.ndarray:
@@ -129,27 +142,22 @@ class Trained:
                 f"was trained on {', '.join(self.about.classes)}."
             )
 
-    def _table(self, reader: Table, path: Path, *, ours: bool) -> Split:
+    def _table(self, reader: Table, path: Path) -> Split:
         rows = read_csv(path)
         if self.about.target is None:
             labels = labels_of(path, rows, self.about.label, self.about.classes)
         else:
             labels = quantities_of(path, rows, self.about.label)
         with in_file(path):
-            split = {"table": reader.fit(rows), "label": labels}
-        if not ours:
-            return split
-        kept = np.array([int(row) - 1 for row in read_splits(self.folder)["test"]])
-        return {field: array[kept] for field, array in split.items()}
+            return {"table": reader.fit(rows), "label": labels}
 
-    def _files(self, root: Path, *, ours: bool) -> Split:
+    def _files(self, root: Path) -> Split:
         files = list_files(root)
         self._check_classes(root, sorted(set(files.values())))
-        names = read_splits(self.folder)["test"] if ours else list(files)
-        labels = labels_in(root, names, files, self.about.classes)
-        found, bad, _ = read_split(root, names, labels, self.reader)
-        check_broken(root, len(names), bad, 0.01)
-        return found  # pyright: ignore[reportReturnType]
+        labels = labels_in(root, list(files), files, self.about.classes)
+        found = read_files(root, list(files), labels, self.reader)
+        check_broken(root, len(files), found.broken, BROKEN)
+        return found.examples  # pyright: ignore[reportReturnType]
 
 
 def _rows(
