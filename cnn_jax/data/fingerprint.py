@@ -34,7 +34,7 @@ def of_rows(*arrays: np.ndarray) -> tuple[str, ...]:
     if not bytes_of:
         return ("",) * len(arrays[0])
     joined = bytes_of[0] if len(bytes_of) == 1 else np.concatenate(bytes_of, axis=1)
-    return tuple(_new(row).hexdigest() for row in joined)
+    return tuple(_new(row.data).hexdigest() for row in joined)
 
 
 def of_array(array: np.ndarray) -> str:
@@ -48,7 +48,7 @@ def of_array(array: np.ndarray) -> str:
         False
     """
     digest = _new(f"{array.shape} {array.dtype}".encode())
-    digest.update(np.ascontiguousarray(array))
+    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

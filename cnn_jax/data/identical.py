@@ -56,8 +56,8 @@ def remarks_on_identical(
         from one of both
     """
     _, first, copy_of = np.unique(same, return_index=True, return_inverse=True)
-    copies = np.flatnonzero(first[copy_of] != np.arange(len(same)))
-    if not len(copies):
+    copies = np.flatnonzero(first[copy_of] != np.arange(len(same))).tolist()
+    if not copies:
         return []
     notes = [
         f"{note}: {cause}"
@@ -66,7 +66,8 @@ def remarks_on_identical(
         for note in _leak(split, others, same, parts, names, kind)
     ]
     if not notes:
-        pair = f"{names[copies[0]]} to {names[first[copy_of[copies[0]]]]}"
+        copy, twin = copies[0], int(first[copy_of[copies[0]]])
+        pair = f"{names[copy]} to {names[twin]}"
         notes.append(
             f"{len(copies):,} {kind} are identical to an earlier one, such as {pair}; "
             "identical ones are in one split"
@@ -109,8 +110,8 @@ def _contradictions(
     found = np.flatnonzero(np.isin(same, np.flatnonzero(np.bincount(numbers) > 1)))
     if not len(found):
         return []
-    one = found[0]
-    twins = np.flatnonzero(same == same[one])
+    one = int(found[0])
+    twins = np.flatnonzero(same == same[one]).tolist()
     two = next(i for i in twins if classes[i] != classes[one])
     return [
         f"{len(found):,} {kind} are identical to one of another class, such as "

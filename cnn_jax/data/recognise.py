@@ -179,7 +179,7 @@ def identifiers(table: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
         if len(set(cells)) >= DIFFERENT * sum(not is_missing(c) for c in cells)
     ]
     decimal = decimal_of(table) if different else "."
-    read = {name: _column(name, *(2 * [table[name]]), decimal) for name in different}
+    read = {n: _column(n, table[n], table[n], decimal) for n in different}
     return tuple(name for name, (column, _) in read.items() if column is None)
 
 

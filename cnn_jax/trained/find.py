@@ -6,9 +6,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cnn_jax.data import fingerprint
-from cnn_jax.trained.splits import Known, read_broken
+from cnn_jax.trained.splits import Known, read_broken, read_known
 
 REMEDY = "Undo the change, or train again."
+
+
+def warn_of_training(folder: str | Path, path: Path, present: Sequence[str]) -> None:
+    """Warns of examples that a run was trained on, and among them is evaluated.
+
+    Args:
+        folder: The run folder.
+        path: The other data.
+        present: Their fingerprints.
+    """
+    exists = (Path(folder) / "splits.json").is_file()
+    known = read_known(folder).fingerprints if exists else None
+    own = set() if known is None else {*known["train"], *known.get("validation", ())}
+    count = sum(one in own for one in present)
+    if count:
+        warnings.warn(
+            f"{count:,} of {len(present):,} examples of {path} were used in the "
+            f"training of {folder}: the result on them says nothing about new ones.",
+            stacklevel=4,
+        )
 
 
 def match(
@@ -129,7 +149,7 @@ def _by_content(
 ) -> dict[str, list[str | None]]:
     """The file of each fingerprint: under its own name, or else under any other."""
     own = {name for group in names.values() for name in group if name in files}
-    now = _fingerprints(root, own, files)
+    now = fingerprints_of_files(root, own, files)
     pairs = {
         name: one
         for split, group in names.items()
@@ -142,7 +162,7 @@ def _by_content(
         for name in files
         if sizes and name not in kept and str((root / name).stat().st_size) in sizes
     ]
-    now |= _fingerprints(root, set(others) - own, files)
+    now |= fingerprints_of_files(root, set(others) - own, files)
     left = {s: [pairs[n] for n in group if n not in kept] for s, group in names.items()}
     found = match(left, ((i, now[name]) for i, name in enumerate(others)))
     rest = {s: iter(group) for s, group in found.items()}
@@ -159,10 +179,16 @@ def _named(at: int | None, names: Sequence[str]) -> str | None:
     return None if at is None else names[at]
 
 
-def _fingerprints(
+def fingerprints_of_files(
     root: Path, names: Iterable[str], files: Mapping[str, str]
 ) -> dict[str, str]:
-    """Contents and classes of files."""
+    """The size, a digest of the content and the class of each file.
+
+    Args:
+        root: The folder.
+        names: Files below it.
+        files: The class of each.
+    """
     found = fingerprint.of_files(root, names)
     return {name: f"{content}:{files[name]}" for name, content in found.items()}
 

@@ -14,7 +14,8 @@ from cnn_jax.data.files import check_broken, read_files
 from cnn_jax.data.folder import BROKEN, labels_in, list_files, load_files
 from cnn_jax.data.readers import AudioReader, Reader, from_fields
 from cnn_jax.data.splits import with_validation
-from cnn_jax.data.table import Table, fingerprints, read_rows
+from cnn_jax.data.table import Table
+from cnn_jax.data.table_file import fingerprints, read_rows
 from cnn_jax.trained.find import REMEDY, find_files, find_rows
 from cnn_jax.trained.metadata import Metadata, read_metadata
 from cnn_jax.trained.splits import of_split, read_known

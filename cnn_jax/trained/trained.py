@@ -16,7 +16,9 @@ from cnn_jax.data.options import check_text
 from cnn_jax.data.readers import Reader, from_fields
 from cnn_jax.data.table import SUFFIXES as TABLES
 from cnn_jax.data.table import Table, in_file, read_csv
+from cnn_jax.data.table_file import fingerprints
 from cnn_jax.nn import Chain
+from cnn_jax.trained.find import fingerprints_of_files, warn_of_training
 from cnn_jax.trained.metadata import Metadata, read_metadata
 from cnn_jax.trained.run_data import (
     check_named,
@@ -57,7 +59,8 @@ class Trained:
 
         Returns:
             The name of each file, for a table with `:` and the row, and the probability
-            of each class or the quantity; or the reason why it could not be read.
+            of each class or the quantity; or the reason why it could not be read, or
+            why the network has no finite prediction for it.
 
         Raises:
             TypeError: If `files` is a single path, or something else than paths.
@@ -80,7 +83,8 @@ class Trained:
             valid = [x for _, x in chunk if not isinstance(x, Exception)]
             predictions = iter(self._predict(valid))
             for name, x in chunk:
-                yield name, x if isinstance(x, Exception) else next(predictions)
+                failed = isinstance(x, Exception)
+                yield name, x if failed else _finite(next(predictions))
 
     def _predict(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Probabilities or quantities, from a batch that is padded to one size."""
@@ -93,6 +97,8 @@ class Trained:
 
     def examples(self, name: str | Path | None = None) -> Split:
         """Labelled examples for an evaluation.
+
+        Examples of the training split among them are counted, and a warning says so.
 
         Args:
             name: A folder, a CSV file or a named data set; by default the test split of
@@ -149,7 +155,9 @@ class Trained:
         else:
             labels = quantities_of(path, rows, self.about.label)
         with in_file(path):
-            return {"table": reader.fit(rows), "label": labels}
+            split = {"table": reader.fit(rows), "label": labels}
+        warn_of_training(self.folder, path, fingerprints(**split))
+        return split
 
     def _files(self, root: Path) -> Split:
         files = list_files(root)
@@ -157,7 +165,19 @@ class Trained:
         labels = labels_in(root, list(files), files, self.about.classes)
         found = read_files(root, list(files), labels, self.reader)
         check_broken(root, len(files), found.broken, BROKEN)
+        present = fingerprints_of_files(root, found.names, files)
+        warn_of_training(self.folder, root, list(present.values()))
         return found.examples  # pyright: ignore[reportReturnType]
+
+
+def _finite(prediction: np.ndarray) -> np.ndarray | Exception:
+    """A prediction, or the reason why there is none."""
+    if np.isfinite(prediction).all():
+        return prediction
+    return training.NotFiniteError(
+        "its prediction is NaN or infinite: values of the input are too large for the "
+        "network"
+    )
 
 
 def _rows(

@@ -17,7 +17,7 @@ from cnn_jax.data.columns import (
 from cnn_jax.data.labels import strata
 from cnn_jax.data.readers import from_fields, to_fields
 from cnn_jax.data.recognise import decimal_of, recognise
-from cnn_jax.data.table import read_rows
+from cnn_jax.data.table_file import read_rows
 
 
 def write(path, *lines, end="\n", bom=False):

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from cnn_jax import data, locality
-from cnn_jax.data.table import cells_of
+from cnn_jax.data.table_file import cells_of
 from cnn_jax.locality import Interval, report, statistics, study
 
 KEY = jax.random.key(0)
