@@ -242,7 +242,7 @@ def test_a_column_that_is_the_label_is_named(rng):
         (lambda x, y: (x[:, :1], y), "has 1 position.s., but order needs"),
         (
             lambda x, y: (np.where(x > 2, np.inf, x), y),
-            "column 'column .' has inf",
+            "column 'column .' has values that are inf",
         ),
         (lambda x, y: (x[..., None] * np.nan, y), "values that are NaN or infinite"),
     ],
