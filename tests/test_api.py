@@ -7,14 +7,14 @@ import pytest
 import cnn_jax
 from cnn_jax import functional, models, nn
 
-NAMES = "functional lowering nn models data tasks training report locality trained cli"
+NAMES = "functional lowering nn models data tasks training report explain locality trained"
 LAYERS = [
     importlib.import_module(f"cnn_jax.{name}")
-    for name in NAMES.split()
+    for name in [*NAMES.split(), "cli"]
     if find_spec(f"cnn_jax.{name}")
 ]
 # Results and designs of the package itself have no source to name.
-RESULTS = {"ReceptiveField", "Row", "Summary"}
+RESULTS = {"ReceptiveField", "Row", "Summary", "Integrated"}
 NO_SOURCE = RESULTS | {"Chain", "identity"}
 
 
@@ -40,9 +40,9 @@ def parameters_of(keep, *kinds):
 FUNCTIONS = parameters_of(
     inspect.isfunction,
     *("functional", "nn", "models", "data", "tasks"),
-    *("training", "report", "locality", "trained"),
+    *("training", "report", "explain", "locality", "trained"),
 )
-OPERATIONS = parameters_of(callable, "functional", "nn", "models")
+OPERATIONS = parameters_of(callable, "functional", "nn", "models", "explain")
 
 
 def test_layers_are_found_by_name():
@@ -63,7 +63,7 @@ def test_options_are_keyword_only(function):
     parameters = inspect.signature(function).parameters.values()
     positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     optional = [p.name for p in positional if p.default is not p.empty]
-    assert set(optional) <= {"scale", "bias"}
+    assert set(optional) <= {"scale", "bias", "target"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

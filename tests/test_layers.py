@@ -19,10 +19,11 @@ RESTS_ON = {
     "models": {"nn"},
     "data": {"functional"},
     "tasks": {"functional", "nn"},
+    "explain": {"nn", "report"},
     "training": {"nn", "data", "tasks", "report"},
     "locality": {"models", "training"},
     "trained": {"models", "training"},
-    "cli": {"locality", "trained"},
+    "cli": {"explain", "locality", "trained"},
     "__main__": {"cli"},
 }
 ONLY_IN = {"matplotlib": "report", "tensorflow_datasets": "data"}
