@@ -44,7 +44,7 @@ def maximize(
     low: Number = -1.0,
     high: Number = 1.0,
     steps: int = 256,
-    learning_rate: Number = 0.05,
+    learning_rate: Number = 0.1,
     decay: Number = 1.0,
     jitter: int = 2,
     over: Over = "max",
@@ -261,17 +261,17 @@ class _Ascent(NamedTuple):
         first, later = jax.random.split(key)
         parameters = self.draw(first, (len(units),))
 
-        def loss(parameters: Any, i: Array) -> Array:
+        def objective(parameters: Any, i: Array) -> Array:
             images = self.image_of(parameters)
             seen = self.view(jax.random.fold_in(later, i), i, images)
             each = self.excited(run, seen, units).reshape(len(units), -1)
-            return -jnp.sum(jnp.mean(each, axis=1))
+            return jnp.sum(jnp.mean(each, axis=1))
 
         def step(carry: Any, i: Array) -> tuple[Any, None]:
             parameters, memory, best, highest = carry
-            change, memory = self.optimizer.update(
-                jax.grad(loss)(parameters, i), memory
-            )
+            slopes = jax.grad(objective)(parameters, i)
+            down = jax.tree.map(jnp.negative, slopes)
+            change, memory = self.optimizer.update(down, memory)
             parameters = optax.apply_updates(parameters, change)
             images = self.image_of(parameters)
             now = self.excited(run, images, units)
