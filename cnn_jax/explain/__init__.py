@@ -15,8 +15,15 @@ from cnn_jax.explain.maximize import Maximized as Maximized
 from cnn_jax.explain.maximize import maco as maco
 from cnn_jax.explain.maximize import magnitudes as magnitudes
 from cnn_jax.explain.maximize import maximize as maximize
+from cnn_jax.explain.measures import Curve as Curve
+from cnn_jax.explain.measures import deletion as deletion
+from cnn_jax.explain.measures import insertion as insertion
+from cnn_jax.explain.measures import mass_inside as mass_inside
+from cnn_jax.explain.measures import pointing_game as pointing_game
 from cnn_jax.explain.occlusion import occlusion as occlusion
 from cnn_jax.explain.saliency import saliency as saliency
+from cnn_jax.explain.sanity import Sanity as Sanity
+from cnn_jax.explain.sanity import sanity as sanity
 from cnn_jax.explain.smooth import smooth_grad as smooth_grad
 from cnn_jax.explain.terms import Term as Term
 from cnn_jax.explain.terms import Terms as Terms

@@ -124,7 +124,8 @@ def maco(
     high: Number = 1.0,
     steps: int = 256,
     learning_rate: Number = 1.0,
-    crops: int = 32,
+    crops: int = 8,
+    sides: tuple[Number, Number] = (1.0, 0.5),
     noise: Number = 0.08,
     over: Over = "max",
 ) -> Maximized:
@@ -133,8 +134,8 @@ def maco(
         image = low + (high − low) · σ(colours · F⁻¹(magnitude · exp(i · phase)))
 
     The power in every frequency stays that of `magnitude`, so that no unnatural pattern
-    can win. The unit reads random square crops of the image with noise; their side
-    falls from half of the image to a twentieth.
+    can win. The unit reads random square crops of the image with noise, which become
+    smaller from step to step.
 
     Args:
         key: Of the start, the crops and the noise; the same key gives the same image.
@@ -148,7 +149,10 @@ def maco(
         high: The largest value of an input.
         steps: Steps of the ascent.
         learning_rate: Of NAdam.
-        crops: Crops at every step; 0 for the whole image.
+        crops: Crops at every step; 0 for the whole image, which suits images that are
+            no larger than what a unit reads.
+        sides: Their mean side at the first and at the last step, over that of the
+            image. In the paper, where images have 512 pixels, 0.5 and 0.05.
         noise: Standard deviation of the noise, over half of the range.
         over: As of `maximize`.
 
@@ -190,7 +194,8 @@ def maco(
 
     def view(key: Array, i: Array, images: Array) -> Array:
         where, drawn = jax.random.split(key)
-        seen = _crops(where, images, 0.5 - 0.45 * i / steps, crops) if crops else images
+        side = sides[0] + (sides[1] - sides[0]) * i / steps
+        seen = _crops(where, images, side, crops) if crops else images
         width = noise * (high - low) / 2
         return seen + width * jax.random.normal(drawn, seen.shape)
 
