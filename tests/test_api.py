@@ -7,14 +7,18 @@ import pytest
 import cnn_jax
 from cnn_jax import functional, models, nn
 
-NAMES = "functional lowering nn models data tasks training report explain locality trained"
+NAMES = "functional lowering nn models data tasks training report explain locality"
 LAYERS = [
     importlib.import_module(f"cnn_jax.{name}")
-    for name in [*NAMES.split(), "cli"]
+    for name in [*NAMES.split(), "trained", "cli"]
     if find_spec(f"cnn_jax.{name}")
 ]
 # Results and designs of the package itself have no source to name.
-RESULTS = {"ReceptiveField", "Row", "Summary", "Integrated"}
+RESULTS = {
+    *("ReceptiveField", "Row", "Summary"),
+    *("Integrated", "Unit", "TopExamples", "Nearest", "Maximized", "Term", "Terms"),
+    *("Curve", "Sanity"),
+}
 NO_SOURCE = RESULTS | {"Chain", "identity"}
 
 

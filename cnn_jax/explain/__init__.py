@@ -1,7 +1,9 @@
 """Why does a network say that? From a network and an input to attributions."""
 
+from cnn_jax.explain.cam import Unit as Unit
 from cnn_jax.explain.cam import grad_cam as grad_cam
 from cnn_jax.explain.cam import hires_cam as hires_cam
+from cnn_jax.explain.cam import leading_unit as leading_unit
 from cnn_jax.explain.examples import Nearest as Nearest
 from cnn_jax.explain.examples import TopExamples as TopExamples
 from cnn_jax.explain.examples import nearest_examples as nearest_examples
@@ -25,6 +27,7 @@ from cnn_jax.explain.saliency import saliency as saliency
 from cnn_jax.explain.sanity import Sanity as Sanity
 from cnn_jax.explain.sanity import sanity as sanity
 from cnn_jax.explain.smooth import smooth_grad as smooth_grad
+from cnn_jax.explain.stages import split_front as split_front
 from cnn_jax.explain.terms import Term as Term
 from cnn_jax.explain.terms import Terms as Terms
 from cnn_jax.explain.terms import largest_terms as largest_terms

@@ -2,14 +2,15 @@
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 import cnn_jax.functional as F
-from cnn_jax.explain.inputs import gradient, prepared
+from cnn_jax.explain.inputs import check_chain, gradient, prepared
+from cnn_jax.explain.stages import stage_shapes
 from cnn_jax.nn import Chain
 
 
@@ -112,6 +113,61 @@ def hires_cam(
     return _cam(product, net, x, target, cut, resize)
 
 
+class Unit(NamedTuple):
+    """A channel of a stage.
+
+    Attributes:
+        cut: The path of the stage.
+        channel: Its index.
+    """
+
+    cut: str
+    channel: int
+
+
+def leading_unit(net: Chain, x: Float[Array, "..."], target: int) -> Unit:
+    """The channel of the last feature maps that adds most to a logit.
+
+        channel = argmax_c Σ_i A[i, c] · ∂ logit / ∂ A[i, c]
+
+    Args:
+        net: The network, in evaluation mode.
+        x: One input, without batch axes.
+        target: The class.
+
+    Returns:
+        The stage, which is the last one with more than one position, or the one before
+        the last stage if there is none; and the channel.
+
+    Raises:
+        TypeError: If `net` is no Chain, or `x` is an array of whole numbers.
+        ValueError: If the target is outside the classes, `net` has a single stage, or
+            it is in training mode.
+
+    Example:
+        >>> f = lambda x: x @ jnp.array([[1.0], [-2.0], [3.0]])
+        >>> net = Chain({"double": lambda x: 2 * x, "classifier": f})
+        >>> leading_unit(net, jnp.array([5.0, 7.0, 1.0]), 0)
+        Unit(cut='double', channel=0)
+
+    Source:
+        Draelos & Carin, 2020, arXiv:2011.08891, section 3, before the sum over
+        channels.
+    """
+    check_chain(net)
+    x, wanted = prepared(net, x, target)
+    shapes = stage_shapes(net, x, 0)
+    steps = list(shapes)[1:-1]
+    if not steps:
+        raise ValueError("`net` has a single stage, and so no feature maps.")
+    spatial = [path for path in steps if max(shapes[path][:-1], default=0) > 1]
+    cut = (spatial or steps)[-1]
+    maps = net.run(x, upto=cut)
+    slopes = gradient(lambda maps: net.run(maps, after=cut), maps, wanted)
+    products = np.asarray(maps * slopes).reshape(-1, maps.shape[-1])
+    return Unit(cut, int(products.sum(axis=0).argmax()))
+
+
 def _cam(
     combine: Callable[[Array, Array, tuple[int, ...]], Array],
     net: Chain,
@@ -123,7 +179,7 @@ def _cam(
     """A map from feature maps and their gradients, at the size of the picture."""
     check_chain(net)
     x, target = prepared(net, x, target)
-    shapes = _shapes(net, x, target.ndim)
+    shapes = stage_shapes(net, x, target.ndim)
     cut = _default_cut(shapes) if cut is None else cut
     maps = net.run(x, upto=cut)
     _check_spatial(cut, maps, shapes, target.ndim)
@@ -134,35 +190,6 @@ def _cam(
     rank = maps.ndim - target.ndim
     size = next(shape[:-1] for shape in shapes.values() if len(shape) == rank)
     return F.resize(found[..., None], size, method="linear")[..., 0]
-
-
-def check_chain(net: Any) -> None:
-    """Refuses what has no stages.
-
-    Args:
-        net: What should be a Chain.
-
-    Raises:
-        TypeError: If it is something else.
-    """
-    if not isinstance(net, Chain):
-        raise TypeError(
-            f"`net` is {type(net).__name__}, but must be a Chain, which has stages."
-        )
-
-
-def _shapes(net: Chain, x: Array, batch_axes: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the input and of every step's output, without batch axes.
-
-    Outputs that are no single array are left out.
-    """
-    value: Any = jax.eval_shape(lambda x: x, x)
-    found = {"": value.shape[batch_axes:]}
-    for path, stage in net.steps():
-        value = jax.eval_shape(stage, value)
-        if hasattr(value, "shape"):
-            found[path] = value.shape[batch_axes:]
-    return found
 
 
 def _default_cut(shapes: dict[str, tuple[int, ...]]) -> str:

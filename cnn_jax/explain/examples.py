@@ -10,8 +10,7 @@ from flax import nnx
 from jax import Array
 
 from cnn_jax import nn
-from cnn_jax.explain.cam import check_chain
-from cnn_jax.explain.inputs import as_input, check_network
+from cnn_jax.explain.inputs import as_input, check_chain, check_network
 from cnn_jax.functional.checks import whole
 from cnn_jax.nn import Chain, ReceptiveField
 
@@ -39,7 +38,7 @@ def top_examples(
     net: Chain,
     inputs: Any,
     cut: str,
-    unit: int | Sequence[int] | None = None,
+    unit: int | Sequence[int] | None,
     *,
     k: int = 9,
     batch_size: int = 128,

@@ -1,14 +1,11 @@
 """Filters and feature maps as arrays that can be drawn."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.explain.cam import check_chain
-from cnn_jax.explain.inputs import as_input, check_network
+from cnn_jax.explain.inputs import as_input, check_chain, check_network
+from cnn_jax.explain.stages import all_stages
 from cnn_jax.nn import Chain
-from cnn_jax.nn.chain import Block
 
 
 def filters(net: Chain, cut: str) -> Float[Array, "filters ..."]:
@@ -40,7 +37,7 @@ def filters(net: Chain, cut: str) -> Float[Array, "filters ..."]:
         neural networks", 2012, figure 3.
     """
     check_chain(net)
-    stages = dict(_stages("", net))
+    stages = dict(all_stages("", net))
     if cut not in stages:
         raise ValueError(f"there is no stage {cut!r}; the stages are {list(stages)}.")
     stage = stages[cut]
@@ -55,18 +52,6 @@ def filters(net: Chain, cut: str) -> Float[Array, "filters ..."]:
     if hasattr(stage, "in_shape"):
         weights = weights.reshape(*stage.in_shape, weights.shape[-1])
     return jnp.moveaxis(weights, -1, 0)
-
-
-def _stages(path: str, stage: Any) -> list[tuple[str, Any]]:
-    """Every stage with its path, at any depth."""
-    if isinstance(stage, Chain):
-        inside = [(name, stage.stages[name]) for name in stage.names]
-    elif isinstance(stage, Block):
-        inside = stage.named_branches()
-    else:
-        return [(path, stage)]
-    pairs = [(f"{path}/{name}".strip("/"), inner) for name, inner in inside]
-    return [found for pair in pairs for found in _stages(*pair)]
 
 
 def feature_maps(

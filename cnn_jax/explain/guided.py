@@ -8,8 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 import cnn_jax.functional as F
-from cnn_jax.explain.cam import check_chain
-from cnn_jax.explain.inputs import gradient, prepared
+from cnn_jax.explain.inputs import check_chain, gradient, prepared
 from cnn_jax.nn import Chain
 
 RELUS = (F.relu, jax.nn.relu)

@@ -11,6 +11,8 @@ from flax import nnx
 from jax import Array
 from jax.core import Tracer
 
+from cnn_jax.nn import Chain
+
 Network = Callable[[Any], Any]
 
 
@@ -53,6 +55,21 @@ def _logits_of(f: Network, x: Array) -> jax.ShapeDtypeStruct:
             "with the same batch axes."
         )
     return logits
+
+
+def check_chain(net: Any) -> None:
+    """Refuses what has no stages.
+
+    Args:
+        net: What should be a Chain.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    if not isinstance(net, Chain):
+        raise TypeError(
+            f"`net` is {type(net).__name__}, but must be a Chain, which has stages."
+        )
 
 
 def as_input(name: str, x: Any) -> Array:

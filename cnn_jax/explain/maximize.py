@@ -13,9 +13,8 @@ from jax import Array, lax
 
 import cnn_jax.functional as F
 from cnn_jax.explain import parameters as P
-from cnn_jax.explain.cam import check_chain
 from cnn_jax.explain.guided import redirected_relu, with_relu
-from cnn_jax.explain.inputs import check_network, is_known
+from cnn_jax.explain.inputs import check_chain, check_network, is_known
 from cnn_jax.functional.checks import Number, whole
 from cnn_jax.nn import Chain
 

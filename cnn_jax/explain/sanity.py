@@ -10,8 +10,7 @@ from flax import nnx
 from jax import Array
 from scipy import stats
 
-from cnn_jax.explain.cam import check_chain
-from cnn_jax.explain.inputs import prepared
+from cnn_jax.explain.inputs import check_chain, prepared
 from cnn_jax.nn import Chain
 
 

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from cnn_jax.explain.cam import check_chain
-from cnn_jax.explain.inputs import as_input, check_network
+from cnn_jax.explain.inputs import as_input, check_chain, check_network
 from cnn_jax.nn import Chain
 from cnn_jax.nn.chain import Block
 from cnn_jax.nn.walk import INPUT, walk

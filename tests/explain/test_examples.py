@@ -50,7 +50,7 @@ def test_top_examples_are_those_of_all_activations_sorted(rng, k, streamed):
     highest = maps.max(axis=1)
     order = np.argsort(-highest, axis=0)[:k]
     inputs = (np.asarray(x[i : i + 7]) for i in range(0, 30, 7)) if streamed else x
-    found = explain.top_examples(net, inputs, "conv2", k=k, batch_size=11)
+    found = explain.top_examples(net, inputs, "conv2", None, k=k, batch_size=11)
     np.testing.assert_array_equal(found.indices, order.T)
     assert_close(found.activations, np.take_along_axis(highest, order, axis=0).T)
     at = np.ravel_multi_index(tuple(np.moveaxis(found.positions, -1, 0)), (3, 2))
@@ -85,7 +85,7 @@ def test_units_of_signals_sounds_and_tables(rng):
     found = explain.top_examples(sound_net(), waves, "round1/conv", 0, k=2)
     assert found.crops.shape == (2, 600)
     assert found.positions.shape == (2, 2)
-    found = explain.top_examples(table_net(), draw(rng, 12, 6), "hidden1", k=2)
+    found = explain.top_examples(table_net(), draw(rng, 12, 6), "hidden1", None, k=2)
     assert found.crops.shape == (5, 2, 6)
 
 
@@ -95,7 +95,7 @@ def test_a_unit_that_is_always_0_is_refused_where_it_is_asked_for(rng):
     x = draw(rng, 5, 9, 6, 2)
     with pytest.raises(ValueError, match="unit 1 of 'relu2' is 0 at every position"):
         explain.top_examples(net, x, "relu2", [0, 1])
-    assert (explain.top_examples(net, x, "relu2").activations[1] == 0).all()
+    assert (explain.top_examples(net, x, "relu2", None).activations[1] == 0).all()
 
 
 def test_the_nearest_examples_are_those_of_all_distances_sorted(rng):
