@@ -9,6 +9,7 @@ import tyro
 from cnn_jax.cli.datasets import Datasets
 from cnn_jax.cli.errors import exits
 from cnn_jax.cli.evaluate import Evaluate
+from cnn_jax.cli.explain import Explain
 from cnn_jax.cli.locality import Locality
 from cnn_jax.cli.models import Models
 from cnn_jax.cli.predict import Predict
@@ -16,7 +17,17 @@ from cnn_jax.cli.resume import Resume
 from cnn_jax.cli.summary import Summary
 from cnn_jax.cli.train import Train
 
-COMMANDS = Train | Resume | Evaluate | Predict | Locality | Summary | Datasets | Models
+COMMANDS = (
+    Train
+    | Resume
+    | Evaluate
+    | Predict
+    | Explain
+    | Locality
+    | Summary
+    | Datasets
+    | Models
+)
 
 
 def main(args: Sequence[str] | None = None) -> None:

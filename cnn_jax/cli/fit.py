@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from cnn_jax import nn, report, trained, training
+from cnn_jax.cli.mistakes import show_mistakes
 from cnn_jax.cli.quantities import show_quantities
 from cnn_jax.cli.show import show_verdict
 from cnn_jax.data import Dataset
@@ -40,6 +41,7 @@ def run_fit(
     saved = _train(page, folder, records)
     verdict = _judge(page, about, net, dataset)
     saved &= _attempt(lambda: trained.write_verdict(folder, verdict))
+    show_mistakes(page, about, net, dataset)
     page.section("The training in detail")
     saved &= _attempt(
         lambda: training.write_report(folder, net, standardised, page=page)

@@ -21,7 +21,7 @@ BACKGROUND = 0.55  # How much of an image's contrast is left under a map.
 def signed_maps(
     maps: Sequence[np.ndarray],
     *,
-    images: Sequence[np.ndarray] | None = None,
+    images: Sequence[np.ndarray | None] | None = None,
     titles: Sequence[str] = (),
     columns: int = 4,
     picture: bool = True,
@@ -34,7 +34,8 @@ def signed_maps(
 
     Args:
         maps: Scores, (height, width).
-        images: Images behind them: grey (height, width) or RGB from 0 to 1.
+        images: Images behind them: grey (height, width) or RGB from 0 to 1; None for
+            none.
         titles: One title per map, or none.
         columns: Maps per row.
         picture: Whether pixels are square and row 0 is on top; otherwise row 0 is at
