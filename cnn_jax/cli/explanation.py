@@ -12,8 +12,6 @@ from jax import Array
 from cnn_jax import explain, report, trained
 from cnn_jax.cli.methods import (
     WARNING,
-    compiled,
-    evaluated,
     scores_of,
     wave_scores,
 )
@@ -91,7 +89,7 @@ def make_explainer(net: trained.Trained, method: str, target: str | None) -> Exp
         ValueError: If there is no such class.
     """
     wanted = None if target is None else _index(net, target)
-    view = evaluated(net.net)
+    view = explain.evaluated(net.net)
     front, rest = explain.split_front(view)
     examples = _examples(net)
     baseline = np.zeros(net.reader.shape, np.float32)
@@ -107,8 +105,8 @@ def make_explainer(net: trained.Trained, method: str, target: str | None) -> Exp
         target=wanted,
         examples=examples,
         baseline=baseline,
-        scores=compiled(scores, rest),
-        wave_scores=compiled(partial(_wave_scores, method), view),
+        scores=explain.compiled(scores, rest),
+        wave_scores=explain.compiled(partial(_wave_scores, method), view),
     )
 
 

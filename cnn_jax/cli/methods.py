@@ -6,7 +6,6 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax import Array
 
 from cnn_jax import explain
@@ -29,16 +28,6 @@ WARNING = (
     "Warning: guided backpropagation restores edges of the input. Its maps hardly "
     "change when the weights are randomised, so they do not explain what was learned."
 )
-
-
-def evaluated(net: Chain) -> Chain:
-    """The network for evaluation.
-
-    Args:
-        net: The network.
-    """
-    modes = {"deterministic": True, "use_running_average": True}
-    return nnx.view(net, raise_if_not_found=False, **modes)
 
 
 def scores_of(
@@ -99,19 +88,3 @@ def wave_scores(method: str, net: Chain, x: Array, target: Any) -> tuple[Array, 
         return scores_of(method, net, x, target, 0.0).attributions, method
     window = (max(1, x.shape[-1] // PARTS),)
     return explain.occlusion(net, x, target, window=window), "occlusion"
-
-
-def compiled(function: Callable[..., Any], net: Chain) -> Callable[..., Any]:
-    """`function(net, …)` as a compiled function of the other arguments.
-
-    Args:
-        function: Of a network and arrays.
-        net: The network.
-    """
-    graph, state = nnx.split(net)
-
-    @jax.jit
-    def run(state: Any, *arrays: Any) -> Any:
-        return function(nnx.merge(graph, state), *arrays)
-
-    return partial(run, state)

@@ -7,7 +7,7 @@ import numpy as np
 from jax import Array
 
 from cnn_jax import explain, nn, report, trained, training
-from cnn_jax.cli.methods import compiled, evaluated, scores_of
+from cnn_jax.cli.methods import scores_of
 from cnn_jax.cli.pictures import displayed
 from cnn_jax.data import Dataset
 from cnn_jax.data.dataset import as_float
@@ -40,7 +40,7 @@ def show_mistakes(
         return
     page.section("Why the worst errors?")
     predicted = probabilities[worst].argmax(axis=1)
-    front, rest = explain.split_front(evaluated(net))
+    front, rest = explain.split_front(explain.evaluated(net))
     x = as_float(jnp.asarray(inputs[worst]))
     x = x if front is None else front(x)
     scores = _scores(rest, x, predicted)
@@ -55,13 +55,14 @@ def show_mistakes(
             titles=names,
             picture=kind == "image",
         )
-        page.figure(figure, "Integrated gradients of the predicted class, over inputs.")
+        page.figure(
+            figure,
+            "Integrated gradients of the predicted class, over the inputs: red raised "
+            "its logit, blue lowered it.",
+        )
     else:
         _columns(page, dataset.reader, scores, names)
-    page.text(
-        "Red raised the logit of the wrong class, blue lowered it. `cnn-jax explain` "
-        "explains any file."
-    )
+    page.text("`cnn-jax explain` explains any file.")
 
 
 def _worst(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -77,7 +78,7 @@ def _scores(net: nn.Chain, x: Array, target: np.ndarray) -> np.ndarray:
     def run(net: nn.Chain, x: Array, target: Array) -> Array:
         return scores_of("integrated_gradients", net, x, target, 0.0).attributions
 
-    return np.asarray(compiled(run, net)(x, jnp.asarray(target)))
+    return np.asarray(explain.compiled(run, net)(x, jnp.asarray(target)))
 
 
 def _columns(
@@ -89,4 +90,5 @@ def _columns(
         order = np.argsort(-np.abs(one))[:COLUMNS]
         rows.append([name, *(f"{reader.names[i]} {one[i]:+.2f}" for i in order)])
     header = ["true class, predicted class", "largest score", "second", "third"]
-    page.table(header, rows)
+    caption = "Integrated gradients of the predicted class: what is above 0 raised it."
+    page.table(header, rows, caption=caption)

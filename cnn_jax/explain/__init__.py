@@ -27,6 +27,8 @@ from cnn_jax.explain.saliency import saliency as saliency
 from cnn_jax.explain.sanity import Sanity as Sanity
 from cnn_jax.explain.sanity import sanity as sanity
 from cnn_jax.explain.smooth import smooth_grad as smooth_grad
+from cnn_jax.explain.stages import compiled as compiled
+from cnn_jax.explain.stages import evaluated as evaluated
 from cnn_jax.explain.stages import split_front as split_front
 from cnn_jax.explain.terms import Term as Term
 from cnn_jax.explain.terms import Terms as Terms

@@ -1,16 +1,14 @@
 """Which examples excite a unit most, and which are nearest to an input."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from flax import nnx
 from jax import Array
 
 from cnn_jax import nn
 from cnn_jax.explain.inputs import as_input, check_chain, check_network
+from cnn_jax.explain.stages import compiled
 from cnn_jax.functional.checks import whole
 from cnn_jax.nn import Chain, ReceptiveField
 
@@ -101,13 +99,7 @@ def _compiled(net: Chain, cut: str) -> Any:
     """The network up to a stage as a compiled function of a batch."""
     check_chain(net)
     check_network("net", net)
-    graph, state = nnx.split(net)
-
-    @jax.jit
-    def run(state: Any, x: Array) -> Any:
-        return nnx.merge(graph, state).run(x, upto=cut)
-
-    return partial(run, state)
+    return compiled(lambda net, x: net.run(x, upto=cut), net)
 
 
 def _batches(inputs: Any, batch_size: int) -> Iterator[Array]:

@@ -1,5 +1,7 @@
 """The stages of a network: all of them by path, and the part that learns nothing."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -93,3 +95,64 @@ def _parameters(stage: Any) -> list[Any]:
     if not isinstance(stage, nnx.Module):
         return []
     return [node for _, node in nnx.iter_graph(stage) if isinstance(node, nnx.Param)]
+
+
+def evaluated(net: Chain) -> Chain:
+    """The network for evaluation: stored statistics, and no dropout.
+
+    Args:
+        net: The network.
+
+    Returns:
+        A view that shares the parameters.
+
+    Raises:
+        TypeError: If `net` is no Chain.
+
+    Example:
+        >>> from cnn_jax.nn import BatchNorm
+        >>> evaluated(Chain({"norm": BatchNorm(2)})).stages["norm"].use_running_average
+        True
+
+    Source:
+        Flax, `flax.nnx.view`.
+    """
+    check_chain(net)
+    modes = {"deterministic": True, "use_running_average": True}
+    return nnx.view(net, raise_if_not_found=False, **modes)
+
+
+def compiled(function: Callable[..., Any], net: Chain) -> Callable[..., Any]:
+    """`function(net, …)` as one compiled function of the other arguments.
+
+    The parameters are arguments of the program. In `jax.jit(partial(function, net))`
+    they would be constants, which take long to compile in a large network.
+
+    Args:
+        function: From a network and arrays to arrays, such as `saliency`; options by
+            `functools.partial`.
+        net: The network.
+
+    Returns:
+        A function of the arrays.
+
+    Raises:
+        TypeError: If `net` is no Chain.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> run = compiled(lambda net, x: net(x), Chain({"double": lambda x: 2 * x}))
+        >>> run(jnp.array([1.0]))
+        Array([2.], dtype=float32)
+
+    Source:
+        Flax, "Functional API": split, and merge inside of a transformation.
+    """
+    check_chain(net)
+    graph, state = nnx.split(net)
+
+    @jax.jit
+    def run(state: Any, *arrays: Any) -> Any:
+        return function(nnx.merge(graph, state), *arrays)
+
+    return partial(run, state)

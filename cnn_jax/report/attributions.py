@@ -56,7 +56,7 @@ def signed_maps(
     columns = min(columns, len(maps))
     rows = -(-len(maps) // columns)
     ratio = max(m.shape[0] / m.shape[1] for m in maps) if picture else 0.5
-    width = max(2.2, 9.0 / columns)
+    width = min(4.5, max(2.2, 9.0 / columns))
     height = rows * (0.8 * width * ratio + 0.45)
     figure, axes = make_figure(rows, columns, columns * width, height)
     for i, ax in enumerate(axes.flat):
