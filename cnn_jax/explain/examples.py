@@ -1,6 +1,7 @@
 """Which examples excite a unit most, and which are nearest to an input."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,11 +96,21 @@ def top_examples(
     return TopExamples(*(part.reshape(*shape, *part.shape[1:]) for part in best))
 
 
+@dataclass(frozen=True)
+class _Upto:
+    """The output of a stage; equal records share a program."""
+
+    cut: str
+
+    def __call__(self, net: Chain, x: Array) -> Any:
+        return net.run(x, upto=self.cut)
+
+
 def _compiled(net: Chain, cut: str) -> Any:
     """The network up to a stage as a compiled function of a batch."""
     check_chain(net)
     check_network("net", net)
-    return compiled(lambda net, x: net.run(x, upto=cut), net)
+    return compiled(_Upto(cut), net)
 
 
 def _batches(inputs: Any, batch_size: int) -> Iterator[Array]:

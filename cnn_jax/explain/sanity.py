@@ -1,6 +1,7 @@
 """Do maps depend on what the network has learned? Its weights are randomised."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ from jax import Array
 from scipy import stats
 
 from cnn_jax.explain.inputs import check_chain, prepared
+from cnn_jax.explain.stages import compiled
 from cnn_jax.nn import Chain
 
 
@@ -58,7 +60,7 @@ def sanity(
     Args:
         key: Of the permutations.
         method: From (net, x, target) to scores, or to a tuple that begins with them,
-            such as `saliency`; it is compiled once.
+            such as `saliency`. It is compiled once for all networks of one kind.
         net: The network, in evaluation mode.
         x: Several inputs, (inputs, …).
         target: A class for all inputs, one for each, or None for the largest logit of
@@ -88,19 +90,30 @@ def sanity(
     check_chain(net)
     x, target = prepared(net, x, target)
     graph, state, rest = nnx.split(net, nnx.Param, ...)
+    scores = _Scores(method, absolute)
 
-    @jax.jit
-    def scores(state: Any) -> Array:
-        found = method(nnx.merge(graph, state, rest), x, target)
-        found = jax.tree.leaves(found)[0].reshape(len(x), -1)
-        return jnp.abs(found) if absolute else found
+    def scored(state: Any) -> np.ndarray:
+        changed = nnx.merge(graph, state, rest)
+        return np.asarray(compiled(scores, changed)(x, target))
 
-    before = np.asarray(scores(state))
+    before = scored(state)
     stages, found = [], []
     for path, changed in _randomised(key, net, state):
         stages.append(path)
-        found.append(_rank_correlations(before, np.asarray(scores(changed))))
+        found.append(_rank_correlations(before, scored(changed)))
     return Sanity(tuple(stages), np.array(found))
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The scores of a method, (inputs, scores); equal records share a program."""
+
+    method: Callable[[Chain, Array, Array], Any]
+    absolute: bool
+
+    def __call__(self, net: Chain, x: Array, target: Array) -> Array:
+        found = jax.tree.leaves(self.method(net, x, target))[0].reshape(len(x), -1)
+        return jnp.abs(found) if self.absolute else found
 
 
 def _randomised(key: Array, net: Chain, state: Any) -> Iterator[tuple[str, Any]]:

@@ -126,11 +126,13 @@ def compiled(function: Callable[..., Any], net: Chain) -> Callable[..., Any]:
     """`function(net, …)` as one compiled function of the other arguments.
 
     The parameters are arguments of the program. In `jax.jit(partial(function, net))`
-    they would be constants, which take long to compile in a large network.
+    they would be constants, which take long to compile in a large network, and every
+    network would be compiled anew: here, networks of one architecture share a program.
 
     Args:
         function: From a network and arrays to arrays, such as `saliency`; options by
-            `functools.partial`.
+            `functools.partial`. The program is shared between calls with one and the
+            same function.
         net: The network.
 
     Returns:
@@ -141,18 +143,21 @@ def compiled(function: Callable[..., Any], net: Chain) -> Callable[..., Any]:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> run = compiled(lambda net, x: net(x), Chain({"double": lambda x: 2 * x}))
-        >>> run(jnp.array([1.0]))
-        Array([2.], dtype=float32)
+        >>> from cnn_jax.explain import saliency
+        >>> from cnn_jax.nn import Dense
+        >>> net = Chain({"classifier": Dense(5, 2, rngs=nnx.Rngs(0))})
+        >>> compiled(saliency, net)(jnp.ones((3, 5)), jnp.array([0, 1, 0])).shape
+        (3, 5)
 
     Source:
         Flax, "Functional API": split, and merge inside of a transformation.
     """
     check_chain(net)
-    graph, state = nnx.split(net)
+    return partial(_call, function, *nnx.split(net))
 
-    @jax.jit
-    def run(state: Any, *arrays: Any) -> Any:
-        return function(nnx.merge(graph, state), *arrays)
 
-    return partial(run, state)
+@partial(jax.jit, static_argnums=(0, 1))
+def _call(
+    function: Callable[..., Any], graph: nnx.GraphDef, state: Any, *arrays: Any
+) -> Any:
+    return function(nnx.merge(graph, state), *arrays)
