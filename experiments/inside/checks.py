@@ -20,8 +20,8 @@ def sanity_checks(
     page.section("Do the maps depend on what was learned?")
     page.text(
         "The weights of the digits networks are permuted at random, stage by stage, "
-        "from the last to the first. The table has the rank correlation of the sizes of "
-        "scores with those of the trained network: mean and standard deviation over "
+        "from the last to the first. The table has the rank correlation of the sizes "
+        "of scores with those of the trained network: mean and standard deviation over "
         f"networks, of {INPUTS} test images each."
     )
     found, stages = {}, ()
