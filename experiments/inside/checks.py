@@ -37,6 +37,11 @@ def sanity_checks(
     rows = [[name, *_cells(each)] for name, each in found.items()]
     page.table(["", *(f"… and {stage}" for stage in stages)], rows)
     page.text(_verdict(found))
+    page.text(
+        "Integrated gradients and occlusion compare with an empty image: a pixel that "
+        "equals it scores 0 in every network. That share of their correlation, like "
+        "all of that of the input itself, says nothing about what was learned."
+    )
     return found
 
 

@@ -34,7 +34,8 @@ class Config:
 
     def __post_init__(self):
         for name in "seeds", "epochs", "inputs", "recordings", "steps":
-            if getattr(self, name) < (2 if name == "seeds" else 1):
+            value, minimum = getattr(self, name), 2 if name == "seeds" else 1
+            if value < minimum:
                 raise ValueError(
-                    f"`{name}` is {getattr(self, name)}, but is too small."
+                    f"`{name}` is {value}, but must be at least {minimum}."
                 )

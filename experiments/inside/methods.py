@@ -12,7 +12,7 @@ from jax import Array
 from cnn_jax import explain
 from cnn_jax.nn import Chain
 
-RANDOM = "random map"
+RANDOM, INPUT = "random map", "the input itself"  # Controls, which read no network.
 Scores = Callable[..., Array]  # From a network, inputs and classes.
 
 
@@ -37,12 +37,18 @@ def methods(shape: tuple[int, ...], baseline: float) -> dict[str, Scores]:
         "Grad-CAM": explain.grad_cam,
         "HiResCAM": explain.hires_cam,
         "guided backpropagation": explain.guided_backprop,
+        INPUT: partial(_input_itself, baseline),
     }
     if len(shape) == 1:
         del found["Grad-CAM"], found["HiResCAM"]
     return {
         name: partial(_per_position, call, len(shape)) for name, call in found.items()
     }
+
+
+def _input_itself(baseline: float, net: Chain, x: Array, target: Array) -> Array:
+    """How far every number is from the baseline."""
+    return jnp.abs(x - baseline)
 
 
 def _per_position(

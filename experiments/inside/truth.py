@@ -11,7 +11,14 @@ from jax import Array
 from cnn_jax import explain, report, training
 from cnn_jax.nn import Chain
 from experiments._shared import percent
-from experiments.inside.methods import RANDOM, Scores, maps_of, methods, random_maps
+from experiments.inside.methods import (
+    INPUT,
+    RANDOM,
+    Scores,
+    maps_of,
+    methods,
+    random_maps,
+)
 from experiments.inside.networks import Known
 
 
@@ -111,7 +118,7 @@ def _table(found: dict[str, Faithful]) -> tuple[list[str], list[list[str]]]:
 
 def _verdict(found: dict[str, Faithful]) -> str:
     """Which methods put twice a random map's mass where the information is."""
-    names = [name for name in found if name != RANDOM]
+    names = [name for name in found if name not in (RANDOM, INPUT)]
     twice = [n for n in names if training.mean_interval(found[n].ratio)[1] >= 2]
     not_ = [n for n in names if n not in twice]
     return (
