@@ -24,6 +24,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 WINDOWS = 12  # The number of occluders along an axis of a picture.
 PARTS = 40  # The number of occluders along a wave.
 TOLERANCE = 0.02  # Of the completeness of integrated gradients.
+MAX_STEPS = 400  # Where their steps are no longer doubled.
 WARNING = (
     "Warning: guided backpropagation restores edges of the input. Its maps hardly "
     "change when the weights are randomised, so they do not explain what was learned."
@@ -48,7 +49,10 @@ def scores_of(
     """
     call: dict[str, Callable[..., Any]] = {
         "integrated_gradients": partial(
-            explain.integrated_gradients, baseline=baseline, tolerance=TOLERANCE
+            explain.integrated_gradients,
+            baseline=baseline,
+            tolerance=TOLERANCE,
+            max_steps=MAX_STEPS,
         ),
         "saliency": explain.saliency,
         "smooth_grad": partial(explain.smooth_grad, jax.random.key(0)),
