@@ -11,10 +11,10 @@ and the frames of a spectrogram in which a word is spoken.
 
 Expected: classes become linearly separable stage by stage while receptive fields grow;
 images from `maximize` excite at least 90 % of the units of the digits networks more
-than the best training example does; the maps of guided backpropagation change least
-when weights are randomised; integrated gradients and Grad-CAM put at least twice as
-much mass on the stroke as random maps, or the report says which do not. Under 10
-minutes on 2 CPU cores.
+than the best training example does; the maps of guided backpropagation change less
+than those of the gradient when weights are randomised; integrated gradients and
+Grad-CAM put at least twice as much mass on the stroke as random maps, or the report
+says which do not. 12 minutes on 2 CPU cores.
 """
 
 from experiments.inside.config import Config as Config

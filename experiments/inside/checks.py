@@ -58,7 +58,7 @@ def _figure(
     panels = {}
     for name, each in found.items():
         whole = np.concatenate([np.ones((len(each), 1)), each], axis=1)
-        panels[name] = {"": (steps, whole.mean(axis=0), whole.std(axis=0, ddof=1))}
+        panels[name] = {"mean": (steps, whole.mean(axis=0), whole.std(axis=0, ddof=1))}
     figure = report.curves(
         panels, x="stages with random weights, from the last", y="rank correlation"
     )
