@@ -74,6 +74,7 @@ def test_a_crop_is_all_that_a_unit_reads(rng):
     assert whole.positions.shape == (2, 0)
 
 
+@pytest.mark.full
 def test_units_of_signals_sounds_and_tables(rng):
     x = draw(rng, 12, 11, 2)
     found = explain.top_examples(signal_net(), x, "conv1", 0, k=2)

@@ -67,6 +67,7 @@ def test_integrated_gradients_of_a_linear_net_are_exact_in_one_step(rng):
     assert np.abs(error).max() < 1e-5
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["image", "signal", "table"])
 def test_attributions_sum_to_the_difference_of_logits(rng, kind):
     make, shape = NETS[kind]
@@ -80,6 +81,7 @@ def test_attributions_sum_to_the_difference_of_logits(rng, kind):
     assert np.abs(error).max() < 0.01 * np.abs(difference).max()
 
 
+@pytest.mark.full
 def test_steps_are_doubled_until_the_error_is_small(rng):
     net, x = image_net(), 3 * draw(rng, 2, 9, 6, 2)
 
@@ -95,6 +97,7 @@ def test_steps_are_doubled_until_the_error_is_small(rng):
     assert_close(run(steps=2, tolerance=1e9).attributions, coarse.attributions)
 
 
+@pytest.mark.full
 def test_noise_of_zero_is_the_method_itself(rng):
     net, x, key = image_net(), draw(rng, 2, 9, 6, 2), jax.random.key(1)
     smooth = partial(explain.smooth_grad, key, net, x, samples=3, noise=0)
@@ -117,6 +120,7 @@ def test_noise_is_a_share_of_the_range_of_each_input(rng):
     np.testing.assert_allclose(deviation, [0.2, 2.0], rtol=0.1)
 
 
+@pytest.mark.full
 def test_smooth_grad_is_the_mean_over_its_noise(rng):
     net, x, key = image_net(), draw(rng, 9, 6, 2), jax.random.key(1)
     target = int(net(x).argmax())
@@ -127,6 +131,7 @@ def test_smooth_grad_is_the_mean_over_its_noise(rng):
     assert_close(got, np.mean(each, axis=0))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", NETS)
 def test_a_batch_is_its_examples_with_and_without_jit(rng, method, kind):
@@ -171,6 +176,7 @@ def test_the_network_is_unchanged_by_guided_backprop(rng):
     np.testing.assert_array_equal(explain.saliency(net, x), before)
 
 
+@pytest.mark.full
 def test_attributions_are_in_the_picture_and_down_to_the_wave(rng):
     net, wave = sound_net(), 0.3 * draw(rng, 2, 600)
     picture = net.run(wave, upto="level")
@@ -181,6 +187,7 @@ def test_attributions_are_in_the_picture_and_down_to_the_wave(rng):
     assert_close(back(scores)[0], explain.saliency(net, wave, target), 1e-4)
 
 
+@pytest.mark.full
 def test_methods_can_be_differentiated(rng):
     net, x = image_net(), draw(rng, 9, 6, 2)
     cubic = nn.Chain({"tanh": jnp.tanh, "rest": net})

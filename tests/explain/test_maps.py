@@ -45,6 +45,7 @@ def test_the_sum_of_hires_cam_and_the_bias_is_the_logit_behind_a_dense_layer(rng
     assert_close(scores.sum(axis=1) + bias, net(x)[:, 1])
 
 
+@pytest.mark.full
 def test_maps_have_the_size_of_the_picture(rng):
     x = draw(rng, 2, 3, 9, 6, 2)
     assert explain.grad_cam(image_net(), x, cut="conv2").shape == (2, 3, 9, 6)
@@ -58,6 +59,7 @@ def test_maps_have_the_size_of_the_picture(rng):
     assert explain.hires_cam(sound_net(), wave).shape == picture.shape[:-1]
 
 
+@pytest.mark.full
 def test_the_last_stage_with_several_positions_is_the_default(rng):
     net = evaluated(models.build("lenet5_relu", rngs=nnx.Rngs(0)))
     x = draw(rng, 32, 32, 1)
@@ -65,6 +67,7 @@ def test_the_last_stage_with_several_positions_is_the_default(rng):
     assert_close(explain.grad_cam(net, x, 3), explain.grad_cam(net, x, 3, cut="s4"))
 
 
+@pytest.mark.full
 def test_a_cut_before_a_residual_block_and_none_inside(rng):
     net = evaluated(models.build("resnet20", rngs=nnx.Rngs(0)))
     x = draw(rng, 8, 8, 3)
@@ -73,6 +76,7 @@ def test_a_cut_before_a_residual_block_and_none_inside(rng):
         explain.grad_cam(net, x, cut="layer2/1/conv1")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", NETS)
 def test_one_occluder_over_everything_is_the_difference_of_logits(rng, kind):
     make, shape = NETS[kind]
@@ -99,6 +103,7 @@ def test_one_pixel_occlusion_of_a_linear_net_is_gradient_times_input(rng):
     assert_close(scores, product.sum(axis=-1), 1e-4)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("window", "stride"), [((3, 2), (2, 1)), ((4, 5), (3, 4))])
 def test_occlusion_is_the_mean_over_the_windows_that_hold_a_position(
     rng, window, stride

@@ -49,6 +49,7 @@ def test_the_image_of_a_linear_unit_has_the_signs_of_its_weights(rng, channels):
     assert_close(found.activations, at)
 
 
+@pytest.mark.full
 def test_the_same_key_gives_the_same_images_alone_or_together():
     net = image_net()
     two = run(net, "conv2", [3, 1], shape=(9, 6, 2))
@@ -62,6 +63,7 @@ def test_the_same_key_gives_the_same_images_alone_or_together():
     assert_close(two.activations, again.activations)
 
 
+@pytest.mark.full
 def test_it_exceeds_every_random_image(rng):
     net = image_net()
     found = run(net, "conv2", list(range(5)), shape=(9, 6, 2), steps=256)
@@ -82,6 +84,7 @@ def test_a_unit_behind_a_relu_that_is_off_at_first_is_switched_on():
     assert run(net, "relu", 0, shape=(4, 4, 1), steps=256).activations > 5
 
 
+@pytest.mark.full
 def test_the_mean_of_all_positions_can_be_maximized(rng):
     net, kinds = image_net(), {}
     for over in "max", "mean":
@@ -93,6 +96,7 @@ def test_the_mean_of_all_positions_can_be_maximized(rng):
     assert kinds["max"][1] > kinds["mean"][1]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("make", "cut", "shape"),
     [
@@ -136,6 +140,7 @@ def test_magnitudes_are_those_of_the_coefficients(rng):
     assert_close(explain.magnitudes(mixed), want, 1e-4)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("channels", [1, 3])
 def test_phases_alone_excite_a_unit(rng, channels):
     net = nn.Chain(

@@ -15,6 +15,7 @@ from tests.explain.networks import evaluated, image_net, signal_net, table_net
 from tests.helpers import assert_close, draw
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("channels", [False, True])
 def test_curves_are_those_of_covered_inputs(rng, channels):
     net, x, base = image_net(), draw(rng, 2, 9, 6, 2), draw(rng, 9, 6, 2)
@@ -37,6 +38,7 @@ def test_curves_are_those_of_covered_inputs(rng, channels):
         assert_close(found.area, area)
 
 
+@pytest.mark.full
 def test_a_curve_ends_where_the_other_begins(rng):
     net, x, scores = signal_net(), draw(rng, 3, 11, 2), draw(rng, 3, 11)
     down, up = (m(net, x, scores) for m in (explain.deletion, explain.insertion))
@@ -101,6 +103,7 @@ def deep_net():
     return evaluated(nn.Chain(stages))
 
 
+@pytest.mark.full
 def test_stages_are_randomised_from_the_last_to_the_first(rng):
     net, x = deep_net(), draw(rng, 5, 9, 6, 2)
     seen = []

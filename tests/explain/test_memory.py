@@ -28,6 +28,7 @@ PAIRS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("method", PAIRS)
 def test_ten_times_the_steps_need_the_same_memory(method):
     net, x, target = image_net(), jnp.zeros((4, 48, 48, 2)), jnp.zeros(4, int)

@@ -1,5 +1,6 @@
 """What cannot be meant is one clear error, before anything is traced."""
 
+import functools
 from functools import partial
 
 import jax
@@ -53,6 +54,7 @@ def test_targets_inputs_and_training_mode_are_checked_by_every_method(method):
         call(dropping, X, 0)
 
 
+@functools.cache
 def calls():
     """Name → a call with a wrong argument, its error and a part of its message."""
     net = image_net()
@@ -229,6 +231,7 @@ def test_it_is_one_error_that_names_the_argument(name):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.full
 def test_a_map_that_is_zero_everywhere_is_zero_and_not_nan():
     net = image_net()
     net.stages["classifier"].kernel[...] = jnp.zeros((5, 3))

@@ -93,7 +93,16 @@ def assert_adds_up(found, scale=1.0):
     assert error <= 1e-12 * max(scale, abs(float(found.value)))
 
 
-@pytest.mark.parametrize("kind", STAGES)
+QUICK = ("conv", "dense", "batch norm", "max", "relu", "tanh", "dense block")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[] if kind in QUICK else [pytest.mark.full])
+        for kind in STAGES
+    ],
+)
 def test_the_terms_and_the_bias_are_the_unit(rng, kind):
     stage, shape = STAGES[kind]
     net = evaluated(nn.Chain({"before": F.tanh, "stage": stage}))
@@ -128,6 +137,7 @@ def rebuilt(net, x, path, position):
     return value(path, position)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["residual", "inception", "dense block"])
 def test_it_leads_down_to_the_pixels_through_blocks(rng, kind):
     stage, _ = STAGES[kind]
@@ -179,6 +189,7 @@ def test_what_passes_has_weight_1(rng):
     assert explain.terms(net, x, "relu1", off).rows() == []
 
 
+@pytest.mark.full
 def test_the_bias_down_to_the_pixels_is_that_of_all_layers(rng):
     """In a net of ReLUs it is Σ over layers of bias · ∂ logit / ∂ bias."""
     net = image_net()
@@ -195,6 +206,7 @@ def test_the_bias_down_to_the_pixels_is_that_of_all_layers(rng):
     np.testing.assert_allclose(found.bias, bias, rtol=1e-4)
 
 
+@pytest.mark.full
 def test_a_block_reads_its_branches(rng):
     net = evaluated(models.build("resnet20", classes=3, rngs=nnx.Rngs(0)))
     x = jnp.asarray(rng.normal(size=(5, 6, 3)), jnp.float32)
@@ -214,6 +226,7 @@ def test_a_block_reads_its_branches(rng):
         assert (after.path, after.position) == largest[:2]
 
 
+@pytest.mark.full
 def test_maps_and_graphs_of_several_arrays(rng):
     x = jnp.asarray(rng.normal(size=(4, 6, 2)), jnp.float32)
     net = nn.Chain(
