@@ -170,7 +170,7 @@ def _show_units(
         }
         titles = ["maximize", "maco", "examples"]
         page.figure(
-            report.units(rows, titles=titles, limits=(-1, 1)),
+            report.units(rows, titles=titles, limits=(-1.0, 1.0)),
             f"Units of {cut}: images found by ascent, and what the units read in the "
             "training examples that excite them most.",
         )
