@@ -2,6 +2,8 @@
 
 import contextlib
 import time
+import warnings
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from cnn_jax import nn, report, trained, training
@@ -29,33 +31,65 @@ def run_fit(
         began: When the command started, in seconds.
 
     Returns:
-        The exit status.
+        The exit status: 1 if something could not be saved.
     """
     page.section("Training")
     about = trained.read_metadata(folder)
     standardised = trained.standardised(dataset, about.target)
     records = training.fit(net, standardised, config, folder=folder, resume=True)
+    saved = _train(page, folder, records)
+    verdict = _judge(page, about, net, dataset)
+    saved &= _attempt(lambda: trained.write_verdict(folder, verdict))
+    page.section("The training in detail")
+    saved &= _attempt(
+        lambda: training.write_report(folder, net, standardised, page=page)
+    )
+    page.text(f"{time.time() - began:.0f} s on {training.hardware()}")
+    if saved:
+        page.text(f"report: {folder / 'report.html'}")
+    return int(not saved)
+
+
+def _judge(
+    page: report.Page, about: trained.Metadata, net: nn.Chain, dataset: Dataset
+) -> trained.Verdict | trained.QuantityScores:
+    """Adds the verdict on the network to the page."""
+    if about.target is not None:
+        simple = trained.baseline(dataset)
+        return show_quantities(
+            page, about, net, dataset.test, simple=simple, first=True
+        )
+    verdict = trained.judge(net, dataset)
+    show_verdict(page, verdict, first=True)
+    return verdict
+
+
+def _train(
+    page: report.Page, folder: Path, records: Generator[training.Record, None, None]
+) -> bool:
+    """Trains; returns whether everything was saved."""
     try:
         with contextlib.closing(records):
-            list(training.progress_bar(records, console=page.console))
+            shown = list(training.progress_bar(records, console=page.console))
     except (KeyboardInterrupt, SystemExit):
         page.text(
             f"Stopped. `cnn-jax resume {folder}` continues, and `cnn-jax evaluate "
             f"{folder}` evaluates the best weights so far."
         )
         raise
-    if about.target is not None:
-        simple = trained.baseline(dataset)
-        found = show_quantities(
-            page, about, net, dataset.test, simple=simple, first=True
-        )
-        trained.write_verdict(folder, found)
-    else:
-        verdict = trained.judge(net, dataset)
-        trained.write_verdict(folder, verdict)
-        show_verdict(page, verdict, first=True)
-    page.section("The training in detail")
-    path = training.write_report(folder, net, standardised, page=page)
-    page.text(f"{time.time() - began:.0f} s on {training.hardware()}")
-    page.text(f"report: {path}")
-    return 0
+    except training.NotSavedError as error:
+        warnings.warn(f"{error} The results follow.", stacklevel=2)
+        return False
+    if not shown:
+        page.text("The training of this run is finished; it is evaluated again.")
+    return True
+
+
+def _attempt(write: Callable[[], object]) -> bool:
+    """Whether something could be written; it warns if not."""
+    try:
+        write()
+    except OSError as error:
+        warnings.warn(f"not written: {error}.", stacklevel=2)
+        return False
+    return True

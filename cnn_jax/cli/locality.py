@@ -11,6 +11,8 @@ import numpy as np
 from cnn_jax import data, locality, report, training
 from cnn_jax.cli.options import DataDir, Drop, Label, RunName, Size, positional
 from cnn_jax.cli.show import show_locality
+from cnn_jax.data.options import refuse
+from cnn_jax.data.splits import check_seed
 from cnn_jax.data.table import SUFFIXES, cells_of
 
 
@@ -49,6 +51,8 @@ class Locality:
     def __call__(self) -> int:
         """Prints the verdict and writes it to a page."""
         began = time.time()
+        training.check_name(self.name)
+        check_seed(self.seed)
         inputs, labels, names = self._load()
         result = locality.test(
             inputs,
@@ -70,6 +74,7 @@ class Locality:
         """All inputs and labels, and the names of columns."""
         path = Path(self.data).expanduser()
         if path.suffix.lower() in SUFFIXES:
+            refuse("a table", {"size": self.size})
             return cells_of(path, label=self.label, drop=self.drop)
         options: dict[str, Any] = {"label": self.label, "drop": self.drop}
         dataset = data.load(

@@ -25,7 +25,7 @@ class Summary:
 
     def __call__(self) -> int:
         """Prints a row per stage."""
-        if Path(self.network).is_dir():
+        if self.network and Path(self.network).is_dir():
             about = trained.read_metadata(self.network)
             name, options = about.model, about.options
             shape = from_fields(about.reader).shape

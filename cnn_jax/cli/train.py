@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cnn_jax import data, report, trained, training
+from cnn_jax import data, models, report, trained, training
 from cnn_jax.cli.fit import run_fit
 from cnn_jax.cli.options import (
     FROM_DATA,
@@ -21,6 +21,7 @@ from cnn_jax.cli.options import (
 from cnn_jax.cli.show import show_changes, show_data, show_imbalance, show_plan
 from cnn_jax.data import Dataset
 from cnn_jax.data.augment import AugmentName
+from cnn_jax.data.options import check_positive
 from cnn_jax.data.readers import Framing
 from cnn_jax.data.splits import with_validation
 
@@ -57,6 +58,8 @@ class Train:
             permute_channels, trivial_augment, cutout, time_mask and frequency_mask.
         class_weights: `balanced` gives rare classes more weight in the loss.
         precision: The dtype of the computation.
+        keep_state: Keeps the last checkpoint beside the best weights, with everything
+            that a longer training continues from; three times as large.
         name: The name of the run.
         runs: The folder of all runs.
         data_dir: The folder of named data sets.
@@ -85,6 +88,7 @@ class Train:
         Literal["balanced"] | None, optional("balanced", "every example counts alike")
     ] = None
     precision: training.Precision = "float32"
+    keep_state: bool = False
     name: RunName = None
     runs: Path = Path("runs")
     data_dir: DataDir = None
@@ -93,6 +97,7 @@ class Train:
     def __call__(self) -> int:
         """Trains, evaluates and writes a report."""
         began = time.time()
+        self._check()
         page = report.Page(f"Training on {self.data}")
         dataset = self._load()
         show_data(page, self.data, dataset)
@@ -109,8 +114,9 @@ class Train:
             seed=self.seed,
             data_dir=None if self.data_dir is None else str(self.data_dir),
         )
+        # Before anything takes time or memory.
+        training.check(models.outline(model, **about.options), dataset, config)
         net = about.build()
-        training.check(net, dataset, config)  # Before anything takes time.
         if len(dataset.shape) == 3 and self.augment is None:
             kept = trained.measure_changes(dataset, seed=self.seed)
             show_changes(page, kept)
@@ -123,6 +129,17 @@ class Train:
         folder = training.Run.create(self.runs, "train", self.name, about).folder
         trained.write_splits(folder, dataset)
         return run_fit(page, folder, net, dataset, config, began)
+
+    def _check(self) -> None:
+        """Refuses options that no data could make right, before data are read."""
+        names = [field.name for field in dataclasses.fields(training.Config)]
+        given = {name: getattr(self, name, None) for name in names}
+        training.Config(**{k: value for k, value in given.items() if value is not None})
+        training.check_name(self.name)
+        if self.minutes is not None:
+            check_positive("minutes", self.minutes, whole=False)
+        if self.model is not None:
+            models.made_for(self.model)
 
     def _source(self) -> str:
         path = Path(self.data).expanduser()
@@ -163,5 +180,6 @@ class Train:
             class_weights=self.class_weights,
             patience=self.patience,
             precision=self.precision,
+            keep_state=self.keep_state,
             seed=self.seed,
         )

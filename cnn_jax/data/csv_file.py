@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cnn_jax.data.memory import check_memory, free_memory
+
+CELLS = 10  # Bytes of a cell in memory for each byte in the file.
+
 
 class Rows(NamedTuple):
     """The names of the columns of a file, and its cells as text."""
@@ -63,6 +67,12 @@ def read_csv(path: str | Path) -> Rows:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is not a CSV file.")
+    check_memory(
+        str(path),
+        CELLS * Path(path).stat().st_size,
+        "split it into smaller files",
+        free=free_memory(),
+    )
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()

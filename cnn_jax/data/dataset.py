@@ -63,8 +63,10 @@ class Dataset:
         origin: The files behind the examples, if there are any.
 
     Raises:
+        TypeError: If a split is neither arrays of numbers by name nor a source, or the
+            classes are no names.
         ValueError: If a split has no labels or no inputs, its arrays differ in length,
-            or a label is outside the classes or not finite.
+            two classes have one name, or a label is outside the classes or not finite.
 
     Example:
         >>> split = {"image": np.zeros((2, 9, 9, 1)), "label": np.array([0, 1])}
@@ -79,6 +81,10 @@ class Dataset:
     origin: Origin | None = None
 
     def __post_init__(self):
+        _check_class_names(self.classes)
+        for name, split in {"train": self.train, "test": self.test}.items():
+            if split is None:
+                raise TypeError(f"`{name}` is None, but a data set needs one.")
         for name, split in self.splits().items():
             _check_split(name, split, len(self.classes))
 
@@ -222,9 +228,35 @@ def floats(inputs: Any) -> Any:
     return jax.tree.map(as_float, inputs)
 
 
+def _check_class_names(classes: Any) -> None:
+    """Refuses what is no list of different names."""
+    if not isinstance(classes, tuple | list) or not all(
+        isinstance(name, str) for name in classes
+    ):
+        raise TypeError(
+            f"`classes` is {classes!r}, but must be a tuple of names, one for each."
+        )
+    twice = [name for name in classes if classes.count(name) > 1]
+    if twice:
+        raise ValueError(f"`classes` has {twice[0]!r} twice; rename one.")
+
+
+def _check_arrays(name: str, split: Mapping[str, Any]) -> None:
+    """Refuses what are no arrays of numbers, with an axis for the examples."""
+    for key, value in split.items():
+        for array in jax.tree.leaves(value):
+            number = hasattr(array, "dtype") and not array.dtype.hasobject
+            if not number or array.dtype.kind in "USMm" or not array.ndim:
+                kind = array.dtype if hasattr(array, "dtype") else type(array).__name__
+                raise TypeError(
+                    f"`{name}` has `{key}` of {kind}, but needs an array of numbers, "
+                    "with a row for each example."
+                )
+
+
 def _check_split(name: str, split: Any, classes: int) -> None:
     if not isinstance(split, Mapping):
-        if not isinstance(split, Source):
+        if not isinstance(split, Source) or isinstance(split, list | tuple | str):
             raise TypeError(
                 f"`{name}` is {type(split).__name__}, but must be arrays by name or a "
                 "source with a length and examples by row."
@@ -232,6 +264,7 @@ def _check_split(name: str, split: Any, classes: int) -> None:
         if not len(split):
             raise ValueError(f"`{name}` is empty.")
         split = {key: np.asarray(value)[None] for key, value in split[0].items()}
+    _check_arrays(name, split)
     if "label" not in split:
         raise ValueError(f"`{name}` has {list(split)}, but no `label`.")
     labels = split["label"]

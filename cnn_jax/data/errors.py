@@ -1,8 +1,11 @@
 """Errors of the operating system, and damaged files."""
 
 import errno
+import os
 import re
+import stat
 from collections.abc import Collection
+from pathlib import Path
 
 # Errors that say nothing about the file that is read: too many open files, no memory.
 SYSTEM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO))
@@ -10,6 +13,20 @@ SYSTEM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO))
 
 class DamagedError(ValueError):
     """A file could be read, but does not hold what was written."""
+
+
+def check_regular(path: str | Path) -> None:
+    """Refuses what is no regular file: reading a pipe or a device may never end.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: If it cannot be found.
+        ValueError: If it is a folder, a pipe or a device.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("it is no regular file")
 
 
 def raise_if_system(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.data.dataset import Dataset, Origin
-from cnn_jax.data.files import check_broken, read_split, remarks
+from cnn_jax.data.files import AHEAD, WORKERS, check_broken, read_split, remarks
+from cnn_jax.data.input_size import bytes_of, check_inputs
 from cnn_jax.data.readers import AUDIO_SUFFIXES, IMAGE_SUFFIXES, Framing, Reader
 from cnn_jax.data.sizes import reader_for
 from cnn_jax.data.splits import split_rows
@@ -75,7 +76,9 @@ def load_folder(
     splits = splits or _splits(root, files, group, seed)
     classes = tuple(sorted(set(files.values())))
     count = sum(map(len, splits.values()))
-    keep = count * _bytes(reader) <= IN_MEMORY
+    keep = count * bytes_of(reader) <= IN_MEMORY
+    held = 2 * count if keep else min(count, AHEAD)
+    check_inputs(root, reader, held, workers=WORKERS)
     read, bad, odd, valid = {}, {}, {}, {}
     for split, names in splits.items():
         labels = labels_in(root, names, files, classes)
@@ -202,7 +205,7 @@ def _group(name: str, group: str) -> str:
     pattern = group if "(" in group else rf"{re.escape(group)}[-_= ]?([^-_. /]+)"
     try:
         found = re.search(pattern, name)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(
             f"`group` is {group!r}, which is no regular expression: {error}."
         ) from None
@@ -213,11 +216,6 @@ def _group(name: str, group: str) -> str:
     if found is None or found[1] is None:
         raise ValueError(f"`group` is {group!r}, which finds nothing in {name!r}.")
     return found[1]
-
-
-def _bytes(reader: Reader) -> int:
-    width = 1 if reader.kind == "image" else 4
-    return width * int(np.prod(reader.shape))
 
 
 def labels_in(

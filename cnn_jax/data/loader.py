@@ -12,9 +12,10 @@ import numpy as np
 
 from cnn_jax.data.builders import VERSIONS
 from cnn_jax.data.cache import read_cache, write_cache
-from cnn_jax.data.dataset import Dataset, Origin, input_name
+from cnn_jax.data.dataset import Dataset, Origin, input_name, length
 from cnn_jax.data.errors import DamagedError
 from cnn_jax.data.folder import load_folder
+from cnn_jax.data.input_size import check_inputs
 from cnn_jax.data.options import (
     check_broken_fraction,
     check_drop,
@@ -95,6 +96,10 @@ def load(
         if value is not None:
             check_text(option, value)
     check_drop(drop)
+    if label is not None and label in drop:
+        raise ValueError(f"`drop` has the label column, {label!r}: leave it out there.")
+    if data_dir is not None:
+        check_text("data_dir", data_dir, (str, Path))
     check_broken_fraction(broken)
     check_seed(seed)
     named = not str(name) or str(name).split("/")[0] in VERSIONS
@@ -116,7 +121,7 @@ def _named(
     cache = _cache(name, root, form, seed)
     if cache.exists():
         try:
-            return _sized(read_cache(cache), form["size"])
+            return _sized(name, read_cache(cache), form["size"])
         except DamagedError as error:
             warnings.warn(
                 f"{cache} is damaged ({error}) and is built again", stacklevel=3
@@ -127,7 +132,7 @@ def _named(
     if not isinstance(data.train, Mapping):
         return data
     write_cache(cache, data)
-    return _sized(data, form["size"])
+    return _sized(name, data, form["size"])
 
 
 def _cache(name: str, root: Path, form: dict[str, Any], seed: int) -> Path:
@@ -143,7 +148,7 @@ def _cache(name: str, root: Path, form: dict[str, Any], seed: int) -> Path:
     return root / "cnn_jax" / f"{re.sub('[/:]', '-', full)}{suffix}.npz"
 
 
-def _sized(data: Dataset, size: int | None) -> Dataset:
+def _sized(name: str, data: Dataset, size: int | None) -> Dataset:
     """The data set with resized images, and the reader of further images."""
     if input_name(data.train) == "signal":
         refuse("a set of audio", {"size": size})
@@ -151,6 +156,8 @@ def _sized(data: Dataset, size: int | None) -> Dataset:
     *now, channels = data.shape
     if size is not None and [size, size] != now:
         reader = ImageReader((size, size), channels)
+        count = sum(map(length, data.splits().values()))
+        check_inputs(name, reader, 2 * count)
         splits: Any = {
             name: split
             | {"image": np.stack([fit_image(x, reader) for x in split["image"]])}
@@ -178,5 +185,11 @@ def prepared(data_dir: str | Path | None = None) -> list[str]:
 
     Returns:
         Their names, with their configurations.
+
+    Raises:
+        NotADirectoryError: If it is a file.
     """
-    return prepared_names(_root(data_dir))
+    root = _root(data_dir)
+    if root.exists() and not root.is_dir():
+        raise NotADirectoryError(f"`data_dir` is {root}, which is no folder.")
+    return prepared_names(root)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
+from cnn_jax.data.errors import check_regular
 from cnn_jax.data.table import Table
 
 IMAGE_SUFFIXES = frozenset(
@@ -124,6 +125,7 @@ def open_image(path: str | Path) -> Any:
     """Opens an image; only its header is read."""
     from PIL import Image
 
+    check_regular(path)
     Image.init()  # Loads the formats, so that they are known by name.
     return Image.open(path, formats=FORMATS)
 
@@ -147,6 +149,7 @@ def open_audio(path: str | Path) -> Iterator[Any]:
     """Opens an audio file; only its header is read."""
     import soundfile
 
+    check_regular(path)
     with open(path, "rb") as content:  # libsndfile hides errors of the system.
         try:
             file = soundfile.SoundFile(content)

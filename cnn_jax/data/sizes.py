@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn_jax.data.errors import SYSTEM, raise_if_system
+from cnn_jax.data.options import refuse
 from cnn_jax.data.readers import (
     AUDIO_SUFFIXES,
     AudioReader,
@@ -47,10 +48,12 @@ def reader_for(
         The reader, and remarks for the user.
 
     Raises:
-        ValueError: If no file can be read.
+        ValueError: If no file can be read, or an option belongs to the other kind.
     """
     if any(path.suffix.lower() in AUDIO_SUFFIXES for path in paths):
+        refuse("a folder of audio", {"size": size, "framing": framing})
         return _audio_reader(paths, rate, seconds)
+    refuse("a folder of images", {"rate": rate, "seconds": seconds})
     return _image_reader(paths, size, framing)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from cnn_jax.data.builders import VERSIONS
 from cnn_jax.data.dataset import Dataset, Origin, Split
+from cnn_jax.data.input_size import bytes_of, check_inputs
 from cnn_jax.data.options import refuse
 from cnn_jax.data.quiet import quiet
 from cnn_jax.data.readers import AudioReader, ImageReader
@@ -206,6 +207,10 @@ def dataset_of(
     examples = {
         n: Examples(source, kind, reader, rate) for n, source in sources.items()
     }
+    count = sum(map(len, examples.values()))
+    if reader is not None:
+        large = stream and count * bytes_of(reader) > IN_MEMORY
+        check_inputs(builder.name, reader, 1 if large else 2 * count)
     if stream and sum(map(_bytes, examples.values())) > IN_MEMORY:
         return _streamed_dataset(builder, examples, form["size"], classes, seed)
     parts, lengths = {}, []
@@ -244,6 +249,7 @@ def _streamed_dataset(
         height, width, channels = first[0]["image"].shape
         if reader is None and (size or channels in (1, 3)):
             reader = ImageReader((size or height, size or width), channels)
+            check_inputs(builder.name, reader, 1)
     examples = {
         n: dataclasses.replace(x, reader=reader, undecoded=undecoded[n])
         for n, x in examples.items()

@@ -12,6 +12,9 @@ from cnn_jax.lowering import Geometry
 PerAxis = int | Sequence[int]
 Number = int | float
 
+MAX_SIZE = 2**31 - 1  # XLA's indices are of 32 bits.
+MAX_POSITIONS = 2**40  # Beyond any memory; XLA aborts where a product overflows.
+
 
 def floating(**arrays: Array) -> list[Array]:
     """The arguments as arrays, all of one floating dtype."""
@@ -52,13 +55,15 @@ def per_axis(
 
 
 def whole(value: object, name: str, *, minimum: int) -> int:
-    """The value as a whole number, checked against its minimum."""
+    """The value as a whole number, checked against its minimum and `MAX_SIZE`."""
     try:
         number = operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
         raise TypeError(f"`{name}` is {value!r}, but must be a whole number.") from None
     if number < minimum:
         raise ValueError(f"`{name}` is {number}, but must be at least {minimum}.")
+    if number > MAX_SIZE:
+        raise ValueError(f"`{name}` is {number}, but must be at most {MAX_SIZE}.")
     return number
 
 
@@ -95,7 +100,32 @@ def axes_of(value: object, name: str) -> tuple:
 def sizes(value: object, name: str) -> tuple[int, ...]:
     """A whole number of at least 1 for each of 1 to 3 spatial axes."""
     entries = axes_of(value, name)
-    return per_axis(entries, len(entries), name)
+    checked = per_axis(entries, len(entries), name)
+    check_size(name, checked)
+    return checked
+
+
+def check_size(name: str, size: Sequence[int]) -> None:
+    """Refuses spatial sizes that no array has: XLA would abort the interpreter.
+
+    Args:
+        name: What leads to this size.
+        size: The length of each spatial axis.
+
+    Raises:
+        ValueError: If an axis is longer than `MAX_SIZE`, or there are more than
+            `MAX_POSITIONS` positions.
+    """
+    if max(size) > MAX_SIZE:
+        raise ValueError(
+            f"`{name}` gives a spatial axis of {max(size)}, but it has at most "
+            f"{MAX_SIZE}: use a smaller one."
+        )
+    if math.prod(size) > MAX_POSITIONS:
+        raise ValueError(
+            f"`{name}` gives {math.prod(size)} positions, {tuple(size)}, but an array "
+            f"has at most {MAX_POSITIONS}: use a smaller one."
+        )
 
 
 def merge_batch_axes(x: Array, axes: int) -> tuple[Array, tuple[int, ...]]:
@@ -110,7 +140,7 @@ def merge_batch_axes(x: Array, axes: int) -> tuple[Array, tuple[int, ...]]:
 
 
 def check_fit(windows: Geometry) -> None:
-    """Refuses a window that is larger than the padded input."""
+    """Refuses a window that is larger than the padded input, and sizes of no array."""
     for axis, out_size in enumerate(windows.out_size):
         if out_size < 1:
             span = windows.dilation[axis] * (windows.window[axis] - 1) + 1
@@ -119,6 +149,8 @@ def check_fit(windows: Geometry) -> None:
                 f"`x` has size {room} along spatial axis {axis}, padding included, but "
                 f"the window spans {span}: use a smaller window or more padding."
             )
+    padded = [n + sum(p) for n, p in zip(windows.size, windows.pads, strict=True)]
+    check_size("padding", padded)
 
 
 def spatial_axes(x: Array, spatial: object) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from cnn_jax.functional.checks import (
     PerAxis,
     as_precision,
     check_fit,
+    check_size,
     floating,
     merge_batch_axes,
     per_axis,
@@ -402,6 +403,7 @@ def _transposed_geometry(
                 f"`padding` crops {sum(pads[axis])} elements from spatial axis {axis}, "
                 f"which leaves {n}: use less padding, so that at least 1 remains."
             )
+    check_size("stride` or `dilation", size)
     # The far pad is reduced by what the stride drops, so that `in_size` windows fit.
     pads = tuple(
         (near, (m - 1) * s + span - n - near)

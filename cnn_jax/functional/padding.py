@@ -13,6 +13,7 @@ from cnn_jax.functional.checks import (
     Number,
     PerAxis,
     axes_of,
+    check_size,
     floating,
     merge_batch_axes,
     per_axis,
@@ -81,6 +82,7 @@ def pad(
     pads = as_pads(padding, Geometry(size, size, (1,), (), (1,)))
     for n, sides in zip(size, pads, strict=True):
         _check_reach(n, max(sides), mode)
+    check_size("padding", [n + sum(p) for n, p in zip(size, pads, strict=True)])
     width = [(0, 0), *pads, (0, 0)]
     if mode == "zeros":
         out = jnp.pad(x, width, constant_values=value)

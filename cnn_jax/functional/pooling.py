@@ -23,6 +23,7 @@ from cnn_jax.functional.checks import (
     PerAxis,
     axes_of,
     check_fit,
+    check_size,
     floating,
     merge_batch_axes,
     per_axis,
@@ -531,7 +532,9 @@ def _adaptive(
     if 0 in in_size:
         raise ValueError(f"`x` has shape {x.shape}: an empty axis cannot be pooled.")
     bins = (n if m is None else m for n, m in zip(in_size, size, strict=True))
-    return flat, batch, per_axis(tuple(bins), axes, "size")
+    bins = per_axis(tuple(bins), axes, "size")
+    check_size("size", bins)
+    return flat, batch, bins
 
 
 def _global(x: Array, spatial: int) -> Array:
@@ -560,6 +563,7 @@ def _unpooled_size(
         (n - 1) * s - sum(p) + k
         for n, s, p, k in zip(size, strides, pads, window, strict=True)
     )
+    check_size("stride", default)
     if output_size is None:
         if min(default) < 1:
             raise ValueError(

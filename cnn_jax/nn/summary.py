@@ -190,7 +190,7 @@ def _row(node: Node, field: ReceptiveField | None) -> Row:
         kind=getattr(stage, "__name__", type(stage).__name__),
         volume=jax.tree.map(jnp.shape, node.output),
         parameters=_parameters(stage),
-        multiply_adds=sum(map(_multiply_adds, _equations(node.jaxpr.jaxpr))),
+        multiply_adds=sum(map(_multiply_adds, equations(node.jaxpr.jaxpr))),
         receptive_field=field,
     )
 
@@ -254,8 +254,15 @@ def _variables(stage: Stage) -> dict[int, nnx.Param]:
     return {id(node): node for node in nodes if isinstance(node, nnx.Param)}
 
 
-def _equations(jaxpr: Any) -> Iterator[Any]:
-    """Every equation, also of functions called inside, once per execution."""
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """Every equation, also of functions called inside, once per execution.
+
+    Args:
+        jaxpr: As `jax.make_jaxpr` returns it, in its `jaxpr`.
+
+    Yields:
+        The equations.
+    """
     for equation in jaxpr.eqns:
         yield equation
         is_scan = equation.primitive.name == "scan"
@@ -263,7 +270,7 @@ def _equations(jaxpr: Any) -> Iterator[Any]:
         for inner in jax.tree.leaves(tuple(equation.params.values())):
             inner = getattr(inner, "jaxpr", inner)
             if hasattr(inner, "eqns"):
-                yield from list(_equations(inner)) * times
+                yield from list(equations(inner)) * times
 
 
 def _multiply_adds(equation: Any) -> int:

@@ -75,7 +75,7 @@ class Classification(Task):
                 "'squared', 'absolute' and 'huber' take quantities."
             )
         _check_shape("cross_entropy", labels, output_shape[:-1], output_shape)
-        if classes > output_shape[-1]:
+        if classes != output_shape[-1]:
             raise ValueError(
                 f"there are {classes} classes, but the network has {output_shape[-1]} "
                 "logits: give its last stage one for each class."

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,17 @@ from cnn_jax.nn import Chain
 from cnn_jax.tasks import Classification
 from cnn_jax.trained.defaults import default_options
 from cnn_jax.trained.quantity import target_of
+from cnn_jax.trained.readers import read_reader
+from cnn_jax.training.arrays import checksum
+from cnn_jax.training.run_files import checked_fields, read_json
+
+MOVABLE = ("data", "data_dir")  # May be edited where data were moved.
+_MORE: dict[str, Any] = {  # Further fields of `config.json`.
+    "checksums": dict[str, str],
+    "hardware": str,
+    "training": dict[str, Any],
+    "functions": dict[str, str],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +44,9 @@ class Metadata:
         data_dir: The folder of named data sets.
         target: The mean and standard deviation of a quantity as label, with which
             outputs are brought to its unit; None for classes.
+
+    Attributes:
+        checksums: Of each field that predictions and splits depend on.
     """
 
     data: str
@@ -43,6 +58,15 @@ class Metadata:
     seed: int = 0
     data_dir: str | None = None
     target: tuple[float, float] | None = None
+    checksums: dict[str, str] = dataclasses.field(init=False)
+
+    def __post_init__(self):
+        found = {
+            field.name: checksum(json.dumps(getattr(self, field.name), sort_keys=True))
+            for field in dataclasses.fields(self)
+            if field.init and field.name not in MOVABLE
+        }
+        object.__setattr__(self, "checksums", found)
 
     def build(self) -> Chain:
         """The network, with initial weights drawn from the seed."""
@@ -64,7 +88,7 @@ class Metadata:
 
 
 def read_metadata(folder: str | Path) -> Metadata:
-    """Reads the metadata of a run.
+    """Reads the metadata of a run, and checks every field.
 
     Args:
         folder: A folder that `cnn-jax train` made.
@@ -73,23 +97,45 @@ def read_metadata(folder: str | Path) -> Metadata:
         Its metadata.
 
     Raises:
-        ValueError: If the folder is not such a run.
+        ValueError: If the folder is not such a run, or its `config.json` is not what
+            was written; the message names the field.
     """
     file = Path(folder) / "config.json"
-    written = json.loads(file.read_text()) if file.is_file() else {}
-    if not {"data", "model", "reader"} <= written.keys():
+    written: Any = read_json(file, dict[str, Any]) if file.is_file() else {}
+    if not {"data", "model", "reader"} & written.keys():
         content = sorted(path.name for path in Path(folder).glob("*"))[:5]
         raise ValueError(
             f"{folder} is no run: a folder that `cnn-jax train` made is expected, with "
             "`config.json` and `checkpoints/`, but it has "
             f"{', '.join(content) or 'nothing'}."
         )
-    names = [field.name for field in dataclasses.fields(Metadata)]
-    fields: dict[str, Any] = {n: written[n] for n in names if n in written}
-    for name in ("classes", "target"):
-        if fields.get(name) is not None:
-            fields[name] = tuple(fields[name])
-    return Metadata(**fields)
+    about = Metadata(**checked_fields(str(file), Metadata, written, more=_MORE))
+    if about.model not in models.MODELS:
+        raise ValueError(
+            f"{file}: `model` is {about.model!r}, but must be one that `cnn-jax "
+            "models` lists."
+        )
+    read_reader(f"{file}: `reader`", about.reader)
+    _check_unchanged(file, about, written.get("checksums"))
+    return about
+
+
+def _check_unchanged(file: Path, about: Metadata, stored: Any) -> None:
+    """Compares the checksums of the fields with those that were written."""
+    if stored is None:
+        warnings.warn(
+            f"{file} has no `checksums`, as in runs of earlier versions: a change "
+            "after the training is not noticed.",
+            stacklevel=3,
+        )
+        return
+    for name in sorted(about.checksums.keys() | stored.keys()):
+        if about.checksums.get(name) != stored.get(name):
+            raise ValueError(
+                f"{file} was changed after the training: `{name}` has another "
+                "checksum, and predictions would be wrong. Undo the change, or train "
+                "again."
+            )
 
 
 def make_metadata(dataset: Dataset, model: str, name: str, **rest: Any) -> Metadata:

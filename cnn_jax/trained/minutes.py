@@ -7,6 +7,7 @@ from flax import nnx
 
 from cnn_jax import training
 from cnn_jax.data import Dataset
+from cnn_jax.data.options import check_positive
 from cnn_jax.nn import Chain
 
 TRAINING = 0.8  # Of the time; the rest is for evaluation, checkpoints and the report.
@@ -30,10 +31,10 @@ def epochs_within(
         At least 1, at most `config.epochs`.
 
     Raises:
-        ValueError: If `minutes` is not above 0.
+        TypeError: If `minutes` is no number.
+        ValueError: If `minutes` is not above 0 and finite.
     """
-    if not minutes > 0:
-        raise ValueError(f"`minutes` is {minutes}, but must be above 0.")
+    check_positive("minutes", minutes, whole=False)
     short = dataclasses.replace(config, epochs=4, record_every=10, keep_best=False)
     records = training.fit(nnx.clone(net), dataset, short)
     with contextlib.closing(records):

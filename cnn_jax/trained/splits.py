@@ -2,17 +2,31 @@
 
 import json
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 from cnn_jax.data import Dataset
+from cnn_jax.training.run_files import read_json, write_whole
 
 
-def read_splits(folder: str | Path) -> dict[str, list[str]]:
+class Splits(TypedDict):
+    """What `splits.json` holds."""
+
+    train: list[str]
+    test: list[str]
+    validation: NotRequired[list[str]]
+
+
+def read_splits(folder: str | Path) -> Any:
     """The files or rows of each split of a run.
 
     Args:
         folder: The run folder.
+
+    Raises:
+        ValueError: If `splits.json` is not as it was written.
+        FileNotFoundError: If there is none.
     """
-    return json.loads((Path(folder) / "splits.json").read_text())
+    return read_json(Path(folder) / "splits.json", Splits)
 
 
 def write_splits(folder: str | Path, dataset: Dataset) -> None:
@@ -24,5 +38,5 @@ def write_splits(folder: str | Path, dataset: Dataset) -> None:
     """
     if dataset.origin is not None and dataset.origin.names:
         splits, broken = Path(folder) / "splits.json", Path(folder) / "broken.json"
-        splits.write_text(json.dumps(dataset.origin.names, indent=1))
-        broken.write_text(json.dumps(dataset.origin.broken, indent=1))
+        write_whole(splits, json.dumps(dataset.origin.names, indent=1))
+        write_whole(broken, json.dumps(dataset.origin.broken, indent=1))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from cnn_jax.data import Dataset, Split
 from cnn_jax.data.files import attempts, check_broken, read_split
 from cnn_jax.data.folder import labels_in, list_files
 from cnn_jax.data.labels import labels_of, quantities_of
+from cnn_jax.data.options import check_text
 from cnn_jax.data.readers import Reader, from_fields
 from cnn_jax.data.table import SUFFIXES as TABLES
 from cnn_jax.data.table import Table, in_file, read_csv
@@ -44,14 +45,29 @@ class Trained:
     ) -> Iterator[tuple[str, np.ndarray | Exception]]:
         """Predicts files; a file that cannot be read does not stop it.
 
+        The files are read when the predictions are asked for.
+
         Args:
             files: Images or audio files; or CSV files, every row of which is predicted.
                 Only some of them are in memory at a time.
 
-        Yields:
+        Returns:
             The name of each file, for a table with `:` and the row, and the probability
             of each class or the quantity; or the reason why it could not be read.
+
+        Raises:
+            TypeError: If `files` is a single path, or something else than paths.
         """
+        if isinstance(files, str | Path) or not isinstance(files, Iterable):
+            raise TypeError(
+                f"`files` is {files!r}, but must be a list of paths, such as "
+                f"[{str(files)!r}]."
+            )
+        return self._predictions(files)
+
+    def _predictions(
+        self, files: Iterable[str | Path]
+    ) -> Iterator[tuple[str, np.ndarray | Exception]]:
         inputs = attempts(self.reader, map(Path, files))
         each = zip(map(str, files), inputs, strict=True)
         if isinstance(self.reader, Table):
@@ -82,9 +98,12 @@ class Trained:
             All examples; of a named data set, its test split.
 
         Raises:
+            TypeError: If `name` is no text.
             ValueError: If there are classes that the network was not trained on.
         """
-        where = Path(name or self.about.data).expanduser()
+        if name is not None:
+            check_text("data", name, (str, Path))
+        where = Path(self.about.data if name is None else name).expanduser()
         if isinstance(self.reader, Table):
             return self._table(self.reader, where, ours=name is None)
         if where.suffix.lower() in TABLES:
@@ -152,9 +171,12 @@ def load(folder: str | Path) -> Trained:
         The network, and what it takes to use it on files.
 
     Raises:
+        TypeError: If `folder` is no path.
         ValueError: If the folder is not such a run.
         FileNotFoundError: If it has no checkpoint yet.
     """
+    if not isinstance(folder, str | Path):
+        raise TypeError(f"`folder` is {folder!r}, but must be the path of a run.")
     about = read_metadata(folder)
     net = about.build()
     training.restore(training.best(folder), net)

@@ -14,9 +14,15 @@ from cnn_jax.data.dataset import labels
 from cnn_jax.nn import Chain
 from cnn_jax.trained.baseline import MAX_ROWS, Baseline, baseline, sample
 from cnn_jax.trained.quantity import QuantityScores
+from cnn_jax.training.run_files import checked_fields, read_json, tuples_in, write_whole
 
 FILE = "verdict.json"
 HIDES = ", or augmentation hides what does: try `--augment crop`"
+_TUPLES: dict[str, Any] = {  # Named tuples, as they are read from JSON.
+    "baseline": tuple[str, float] | None,
+    "rmse": tuple[float, float, float],
+    "r2": tuple[float, float, float],
+}
 OVERFIT = 0.1  # The gap between training and test accuracy from which advice is given.
 
 
@@ -173,7 +179,7 @@ def write_verdict(folder: str | Path, verdict: Verdict | QuantityScores) -> None
         verdict: On classes, or on a quantity.
     """
     text = json.dumps(dataclasses.asdict(verdict), indent=2)
-    (Path(folder) / FILE).write_text(text)
+    write_whole(Path(folder) / FILE, text)
 
 
 def read_baseline(folder: str | Path) -> Baseline | None:
@@ -184,7 +190,17 @@ def read_baseline(folder: str | Path) -> Baseline | None:
 
     Returns:
         Its name and its accuracy or RMSE; None for runs without a verdict.
+
+    Raises:
+        ValueError: If `verdict.json` is not as it was written.
     """
     file = Path(folder) / FILE
-    found = json.loads(file.read_text())["baseline"] if file.is_file() else None
-    return None if found is None else Baseline(*found)
+    if not file.is_file():
+        return None
+    written = tuples_in(read_json(file, dict[str, Any]))
+    kind = QuantityScores if "rmse" in written else Verdict
+    own = {field.name for field in dataclasses.fields(kind)}
+    tuples = {name: one for name, one in _TUPLES.items() if name in own}
+    checked_fields(str(file), kind, written, more=tuples)
+    pair = written.get("baseline")
+    return None if pair is None else Baseline(*pair)

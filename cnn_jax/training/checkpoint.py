@@ -9,6 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 
+from cnn_jax.data.errors import DamagedError
 from cnn_jax.data.quiet import quiet
 from cnn_jax.nn import Chain
 from cnn_jax.training.arrays import (
@@ -19,7 +20,7 @@ from cnn_jax.training.arrays import (
     path_name,
     shapes_of,
 )
-from cnn_jax.training.checkpoint_manager import read_weights
+from cnn_jax.training.checkpoint_format import read_weights, whole
 
 
 def save(folder: str | Path, net: Chain) -> None:
@@ -60,11 +61,14 @@ def restore(folder: str | Path, net: Chain, *, index: int = 0) -> None:
         raise FileNotFoundError(f"{folder} is not a folder with a checkpoint.")
     variables = _variables(net)
     wanted = shapes_of(variables)
-    if (folder / "state").is_dir():
-        everything = shapes_of(nnx.to_pure_dict(nnx.state(net)))
-        arrays = read_weights(folder, everything, wanted, index)
-    else:
-        arrays = _read(folder, wanted)
+    try:
+        if (folder / "state").is_dir() or (folder / "notes").is_dir():
+            everything = shapes_of(nnx.to_pure_dict(nnx.state(net)))
+            arrays = read_weights(folder, everything, wanted, index)
+        else:
+            arrays = _read(folder, wanted)
+    except DamagedError as error:
+        raise DamagedError(f"{folder} is damaged: {error}.") from None
     state = nnx.state(net, nnx.Not(nnx.RngState))
     pure = jax.tree_util.tree_map_with_path(
         lambda path, _: jnp.asarray(arrays[path_name(path)]), variables
@@ -74,16 +78,19 @@ def restore(folder: str | Path, net: Chain, *, index: int = 0) -> None:
 
 
 def _read(folder: Path, expected: Any) -> dict[str, np.ndarray]:
+    """Arrays that `save` wrote, by path."""
     with quiet(), ocp.StandardCheckpointer() as checkpointer:
-        found = shapes_of(checkpointer.metadata(folder).item_metadata.tree)
+
+        def shapes() -> Any:
+            return shapes_of(checkpointer.metadata(folder).item_metadata.tree)
+
+        found = whole(folder, shapes)
         found.pop("checksum", None)
         compare(found, expected)
-        arrays = by_path(checkpointer.restore(folder))
+        arrays = by_path(whole(folder, lambda: checkpointer.restore(folder)))
     stored = arrays.pop("checksum")
     if (stored != _checksum(arrays)).any():
-        raise ValueError(
-            f"{folder} is damaged: its weights are not those that were saved."
-        )
+        raise DamagedError("its weights are not those that were saved")
     return arrays
 
 

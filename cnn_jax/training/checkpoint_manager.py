@@ -1,14 +1,12 @@
 """The checkpoints of a run: written in the background, whole or not at all."""
 
-import json
 import shutil
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import chex
-import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import (
     AnyPreservationPolicy,
@@ -16,12 +14,24 @@ from orbax.checkpoint.checkpoint_managers import (
     LatestN,
 )
 
-from cnn_jax.data.errors import DamagedError, first_line, raise_if_system
-from cnn_jax.data.quiet import quiet
-from cnn_jax.training.arrays import Shapes, by_path, checksum, compare, nested
+from cnn_jax.data.errors import DamagedError, first_line
+from cnn_jax.training.arrays import Shapes, by_path, compare
+from cnn_jax.training.checkpoint_format import (
+    check_merged,
+    check_space,
+    items,
+    read_arrays,
+    read_notes,
+)
+from cnn_jax.training.quiet_threads import quiet_threads
 
 DAMAGED = "*.damaged*"  # How a damaged checkpoint is renamed.
 PARTIAL = "*.orbax-checkpoint-tmp*"  # How Orbax names a folder until it is whole.
+REMOVED = "*.removed"  # How a checkpoint is renamed before its files are removed.
+
+
+class NotSavedError(OSError):
+    """The last checkpoint of a run could not be written."""
 
 
 class RunState(NamedTuple):
@@ -35,9 +45,7 @@ class RunState(NamedTuple):
 class CheckpointManager:
     """The checkpoints of one run: written while training goes on, whole or not at all.
 
-    The last few and the best are kept. The item `state` of a checkpoint holds each
-    array once, under its path, such as `params/stages/conv1/kernel`; plain Orbax reads
-    it. The item `notes` holds a checksum of each array, so that damage is noticed.
+    The last few and the best are kept.
 
     Args:
         folder: Has one subfolder per step.
@@ -63,17 +71,30 @@ class CheckpointManager:
                 preservation_policy=AnyPreservationPolicy([LatestN(self.keep), best])
             )
             self._clear()
+            quiet_threads()
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
 
     def _clear(self) -> None:
-        """Removes half-written folders.
+        """Removes half-written folders, and those that are half removed.
 
         Orbax does so too, but stops at the first in which a thread of a failed save
         still writes.
         """
-        for path in self.folder.glob(PARTIAL):
-            shutil.rmtree(path, ignore_errors=True)
+        for pattern in PARTIAL, REMOVED:
+            for path in self.folder.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def remove(self, steps: Collection[int]) -> None:
+        """Removes checkpoints; what a kill leaves of one is taken for none.
+
+        Args:
+            steps: Those of the checkpoints.
+        """
+        for step in sorted(steps):
+            path = self.folder / str(step)
+            path.rename(path.with_name(f"{step}.removed"))
+        self._clear()
 
     def save(self, state: RunState, score: Sequence[float]) -> None:
         """Starts to write a checkpoint when the one before is finished.
@@ -83,24 +104,16 @@ class CheckpointManager:
             score: Error rate and loss; the checkpoint with the lowest is the best.
         """
         arrays = by_path(state.tree)
-        notes = {
-            "notes": state.notes | {"score": score},
-            "shapes": {n: (a.shape, str(a.dtype)) for n, a in arrays.items()},
-            "checksums": {name: checksum(array) for name, array in arrays.items()},
-        }
-        text = json.dumps(notes)
-        items: dict[str, Any] = {
-            "state": ocp.args.StandardSave(nested(arrays)),
-            "notes": ocp.args.JsonSave({"text": text, "checksum": checksum(text)}),
-        }
+        written = items(arrays, state.notes | {"score": score})
         self._settle()
         if state.step in self.steps():  # An abandoned writer has finished after all.
             return
         self._writing = state.step
         try:
+            check_space(self.folder, arrays)
             self._opened().save(
                 state.step,
-                args=ocp.args.Composite(**items),
+                args=ocp.args.Composite(**written),
                 metrics={"score": score},
                 force=True,
             )
@@ -113,41 +126,43 @@ class CheckpointManager:
         try:
             if self._manager is not None:
                 self._manager.wait_until_finished()
-                self._check_merged()
+                check_merged(self.folder / str(self._writing))
         except Exception as error:  # As in `save`; the warning names it.
             self._failed(error)
-
-    def _check_merged(self) -> None:
-        """Refuses a checkpoint whose parts Orbax could not list, and so did not merge.
-
-        Orbax calls it whole all the same, but nothing can be read from it.
-        """
-        written = self.folder / str(self._writing)
-        parts = {path.parent for path in written.glob("*/ocdbt.process_*")}
-        if not all((item / "manifest.ocdbt").exists() for item in parts):
-            shutil.rmtree(written)
-            raise OSError(f"the arrays in {written} were not merged")
 
     def wait(self) -> None:
         """Waits until the last checkpoint is written.
 
         Raises:
-            OSError: If it could not be written; those before are whole.
+            NotSavedError: If it could not be written; those before are whole.
         """
         self._settle()
         if self._lost is not None:
             lost, self._lost = self._lost, None
-            raise OSError(
+            raise NotSavedError(
                 f"the last checkpoint could not be written: {first_line(lost)}. In "
                 f"{self.folder} are those of steps {self.steps()}."
             ) from lost
 
     def close(self) -> None:
-        """Waits, and closes Orbax's manager."""
-        self.wait()
-        if self._manager is not None:
-            self._manager.close()
+        """Waits, and closes Orbax's manager.
+
+        Raises:
+            NotSavedError: If the last checkpoint could not be written.
+        """
+        try:
+            self.wait()
+        finally:
+            if self._manager is not None:
+                self._manager.close()
+            self._manager = None
             self._clear()
+
+    def end(self) -> None:
+        """Closes Orbax's manager; the last checkpoint is not needed any more."""
+        self._settle()
+        self._lost = None
+        self.close()
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints, oldest first."""
@@ -173,10 +188,11 @@ class CheckpointManager:
         """
         for step in reversed(self.steps()):
             try:
-                notes, found, checksums = self._notes(step)
+                path = self.folder / str(step)
+                notes, found, checksums = read_notes(path)
                 check(notes)
                 compare(found, shapes)
-                arrays = self._arrays(step, found, checksums)
+                arrays = read_arrays(path, found, checksums)
             except DamagedError as error:
                 self._set_aside(step, error)
             else:
@@ -188,101 +204,6 @@ class CheckpointManager:
                 "folder, or remove this one."
             )
         return None
-
-    def notes(self) -> dict[int, dict[str, Any]]:
-        """The notes of each undamaged checkpoint, oldest first, without its arrays.
-
-        Raises:
-            OSError: If the system could not read one.
-        """
-        found = {}
-        for step in self.steps():
-            try:
-                found[step] = self._notes(step)[0]
-            except DamagedError as error:
-                path = self.folder / str(step)
-                warnings.warn(
-                    f"the checkpoint {path} is damaged ({error}).", stacklevel=3
-                )
-        return found
-
-    def weights(
-        self, step: int, variables: Shapes, wanted: Collection[str], index: int
-    ) -> dict[str, np.ndarray]:
-        """Variables of a network in a checkpoint.
-
-        Args:
-            step: Of the checkpoint.
-            variables: The names and shapes of all variables of the network.
-            wanted: The names of those that are read.
-            index: The number of the network.
-
-        Returns:
-            Arrays by path.
-
-        Raises:
-            ValueError: If the network has another architecture, or the arrays are
-                damaged.
-        """
-        _, shapes, checksums = self._notes(step)
-        paths, stacked = _variable_paths(shapes, index)
-        found = {name: shapes[path] for name, path in paths.items()}
-        if stacked:
-            found = {name: (shape[1:], kind) for name, (shape, kind) in found.items()}
-        compare(found, variables)
-        read = {paths[name]: shapes[paths[name]] for name in wanted}
-        arrays = self._arrays(step, read, checksums)
-        rows = index if stacked else ...
-        return {name: arrays[paths[name]][rows] for name in wanted}
-
-    def _notes(self, step: int) -> tuple[dict[str, Any], Shapes, dict[str, str]]:
-        def read() -> Any:
-            with quiet(), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-                found = reader.restore(self.folder / str(step) / "notes")
-            return found["text"], found["checksum"]
-
-        text, stored = self._whole(step, read)
-        if checksum(text) != stored:
-            raise DamagedError("its notes are not those that were written")
-        found = json.loads(text)
-        shapes = {n: (tuple(s), kind) for n, (s, kind) in found["shapes"].items()}
-        return found["notes"], shapes, found["checksums"]
-
-    def _arrays(
-        self, step: int, shapes: Shapes, checksums: Mapping[str, str]
-    ) -> dict[str, np.ndarray]:
-        """Some arrays of a checkpoint, by path."""
-        like = nested({name: np.empty(*shape) for name, shape in shapes.items()})
-
-        def read() -> Any:
-            with quiet(), ocp.PyTreeCheckpointer() as reader:
-                options = ocp.args.PyTreeRestore(like, partial_restore=True)
-                return reader.restore(self.folder / str(step) / "state", args=options)
-
-        found = by_path(self._whole(step, read))
-        if any(checksum(found[name]) != checksums[name] for name in shapes):
-            raise DamagedError("its arrays are not those that were written")
-        return found
-
-    def _whole(self, step: int, read: Callable[[], Any]) -> Any:
-        """What `read` returns, unless the checkpoint is damaged.
-
-        Orbax reports damage by any kind of exception, and an error of the system
-        sometimes alike. So a checkpoint is damaged if reading it fails twice although
-        every byte of it can be read.
-        """
-        try:
-            return read()
-        except Exception as error:  # Sorted out here and below; nothing passes.
-            raise_if_system(error)
-        for file in sorted((self.folder / str(step)).rglob("*")):
-            if file.is_file():
-                file.read_bytes()
-        try:
-            return read()
-        except Exception as error:  # Orbax has no kind of its own for damage.
-            raise_if_system(error)
-            raise DamagedError(first_line(error)) from error
 
     def _set_aside(self, step: int, error: DamagedError) -> None:
         path = self.folder / str(step)
@@ -299,54 +220,8 @@ class CheckpointManager:
         """Warns, and drops Orbax's manager, which takes the failed step for saved."""
         self._manager, self._lost = None, error
         warnings.warn(
-            f"a checkpoint could not be written to {self.folder} "
-            f"({first_line(error)}); "
-            f"those of steps {self.steps()} are there, and the next is tried again.",
+            f"the checkpoint of step {self._writing} could not be written to "
+            f"{self.folder} ({first_line(error)}); those of steps {self.steps()} are "
+            "there, and the next is tried again.",
             stacklevel=4,
         )
-
-
-def _variable_paths(shapes: Shapes, index: int) -> tuple[dict[str, str], bool]:
-    """Where each variable of a network lies, and whether several are stacked there.
-
-    The moving average of a weight, if there is one, comes before the weight itself.
-    """
-    stacked = "networks/1/step" not in shapes and "networks/0/step" in shapes
-    prefix = f"networks/{0 if stacked else index}/" if "step" not in shapes else ""
-    found: dict[str, str] = {}
-    for part in ("average/0", "average/1", "params", "frozen", "rest"):
-        start = f"{prefix}{part}/"
-        for path in shapes:
-            if path.startswith(start):
-                found.setdefault(path.removeprefix(start), path)
-    if not found:
-        raise ValueError(f"the checkpoint holds no network {index}.")
-    return found, stacked
-
-
-def best(folder: str | Path) -> Path:
-    """The checkpoint of a run with the lowest score.
-
-    Args:
-        folder: The folder that `fit` was given.
-
-    Returns:
-        A folder that `restore` reads.
-
-    Raises:
-        FileNotFoundError: If there is no checkpoint that can be read.
-    """
-    manager = CheckpointManager(Path(folder) / "checkpoints", keep=1)
-    notes = manager.notes() if manager.folder.is_dir() else {}
-    scores = {step: found["score"] for step, found in notes.items()}
-    if not scores:
-        raise FileNotFoundError(f"{manager.folder} has no checkpoint that can be read.")
-    return manager.folder / str(min(scores, key=lambda step: scores[step]))
-
-
-def read_weights(
-    folder: Path, variables: Shapes, wanted: Collection[str], index: int
-) -> dict[str, np.ndarray]:
-    """Variables of a network in a checkpoint of a run, by path."""
-    manager = CheckpointManager(folder.parent, keep=1)
-    return manager.weights(int(folder.name), variables, wanted, index)

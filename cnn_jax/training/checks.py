@@ -1,6 +1,6 @@
 """Argument checks of `fit`: data, networks and options that must fit each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,7 +9,8 @@ import numpy as np
 
 from cnn_jax.data import Dataset, inputs_of
 from cnn_jax.data.dataset import length
-from cnn_jax.training.config import Config
+from cnn_jax.nn import Chain
+from cnn_jax.training.config import MAX_STEPS, Config
 
 
 def check_data(
@@ -26,10 +27,20 @@ def check_data(
         One data set, or as many as there are networks.
 
     Raises:
+        TypeError: If `data` or `config` is something else.
         ValueError: If there are no networks, the data sets are not as many or differ in
-            shape, or a batch is larger than the training split.
+            shape, validation inputs are NaN or infinite, or a batch is larger than the
+            training split.
     """
-    datasets = [data] if isinstance(data, Dataset) else list(data)
+    datasets: list[Any] = list(data) if isinstance(data, list | tuple) else [data]
+    for one in datasets:
+        if not isinstance(one, Dataset):
+            raise TypeError(
+                f"`data` is {type(one).__name__}, but must be a Dataset, such as from "
+                "`data.load`, or a list of them."
+            )
+    if not isinstance(config, Config):
+        raise TypeError(f"`config` is {type(config).__name__}, but must be a Config.")
     if not isinstance(data, Dataset) and len(datasets) != nets:
         raise ValueError(
             f"`data` has {len(datasets)} data sets, but there are {nets} networks: "
@@ -38,12 +49,72 @@ def check_data(
     shapes = {(length(one.train), str(one.shape)) for one in datasets}
     if len(shapes) > 1:
         raise ValueError(f"`data` must have one shape, but has {sorted(shapes)}.")
+    for one in datasets:
+        _check_finite("validation", one.validation)
     examples = length(datasets[0].train)
     if config.batch_size > examples:
         raise ValueError(
             f"`batch_size` is {config.batch_size}, but there are {examples} examples."
         )
     return datasets
+
+
+def _check_finite(name: str, split: Any) -> None:
+    """Refuses inputs in arrays that are NaN or infinite; training finds its own."""
+    arrays = jax.tree.leaves(inputs_of(split)) if isinstance(split, Mapping) else []
+    for array in arrays:
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            raise ValueError(
+                f"`{name}` has inputs that are NaN or infinite, first in row "
+                f"{int(np.argmin(finite))}: repair or remove them."
+            )
+
+
+def check_nets(net: Any) -> list[Chain]:
+    """The networks as a list, of which there is at least one.
+
+    Args:
+        net: A network, or several.
+
+    Returns:
+        The networks.
+
+    Raises:
+        TypeError: If it is something else.
+        ValueError: If there are none.
+    """
+    nets = list(net) if isinstance(net, list | tuple) else [net]
+    for one in nets:
+        if not isinstance(one, Chain):
+            raise TypeError(
+                f"`net` is {type(one).__name__}, but must be a Chain or a list of them."
+            )
+    if not nets:
+        raise ValueError("`net` is an empty list, but must have at least one Chain.")
+    return nets
+
+
+def check_steps(config: Config, batches: int) -> int:
+    """The number of steps, which a device counts in 32 bits.
+
+    Args:
+        config: Holds the number of epochs.
+        batches: The number of batches in an epoch.
+
+    Returns:
+        The steps of all epochs.
+
+    Raises:
+        ValueError: If there are too many.
+    """
+    steps = config.epochs * batches
+    if steps > MAX_STEPS:
+        raise ValueError(
+            f"`epochs` is {config.epochs}, which makes {steps} steps, but there may be "
+            f"{MAX_STEPS}: choose at most {MAX_STEPS // batches} epochs."
+        )
+    return steps
 
 
 def check_images(config: Config, shape: Any) -> None:

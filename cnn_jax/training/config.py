@@ -2,17 +2,22 @@
 
 import dataclasses
 import json
+import sys
 from typing import Any, Literal, get_args
 
 from cnn_jax.data.augment import AugmentName
+from cnn_jax.data.splits import check_seed
 from cnn_jax.tasks.losses import LossName
 from cnn_jax.training.optim import OptimizerName, ScheduleName
+from cnn_jax.training.run_files import tuples, tuples_in
 
 Precision = Literal["float32", "bfloat16"]
 FeedName = Literal["auto", "device", "stream"]
 
+MAX_STEPS = 2**31 - 1  # Steps are counted in 32 bits.
+
 # Options that do not change the weights, so a resumed run may have others.
-FREE = {"feed", "workers", "keep", "save_every", "profile"}
+FREE = {"feed", "workers", "keep", "keep_state", "save_every", "profile"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,13 +63,17 @@ class Config:
         feed: Whether examples are stored on the device or streamed; by default their
             size decides.
         workers: Processes that read and decode streamed examples; 0 for threads.
-        keep: The number of last checkpoints that are kept, besides the best.
+        keep: The number of last checkpoints that are kept during the training, besides
+            the best.
+        keep_state: Whether the last checkpoint stays after the end, so that the run can
+            go on for more epochs. Otherwise the best weights alone stay.
         save_every: Seconds between checkpoints, which are written at records.
         profile: Whether to trace the second record for XProf.
         seed: For shuffling and augmentation; networks have RNGs of their own.
 
     Raises:
-        ValueError: If an option is out of its range.
+        ValueError: If an option is out of its range, or of another type.
+        TypeError: If the seed is no whole number.
 
     Example:
         >>> config = Config(epochs=3, class_weights=(1.0, 2.0))
@@ -99,30 +108,33 @@ class Config:
     feed: FeedName = "auto"
     workers: int = 0
     keep: int = 3
+    keep_state: bool = False
     save_every: float = 60.0
     profile: bool = False
     seed: int = 0
 
     def __post_init__(self):
         for name in ("drops", "class_weights", "augment", "head_weights"):
-            object.__setattr__(self, name, _tuples(getattr(self, name)))
+            object.__setattr__(self, name, tuples(getattr(self, name)))
         for name, (minimum, maximum) in _RANGES.items():
             _check_range(name, getattr(self, name), minimum, maximum)
         for name, kind in _NAMES.items():
             _check_name(name, getattr(self, name), kind)
-        if isinstance(self.augment, str):
-            raise ValueError(
-                f"`augment` is {self.augment!r}, but must be a tuple of names."
-            )
+        _check_kinds(self)
         for name in self.augment:
             _check_name("augment", name, AugmentName)
         for name in "learning_rate", "clip":
             if getattr(self, name) == 0:
-                raise ValueError(f"`{name}` is 0, but must be positive.")
+                raise ValueError(f"`{name}` is 0, but must be above 0.")
+        check_seed(self.seed)
         for share in self.drops:
             _check_range("drops", share, 0.0, 1.0)
         for weight in _numbers(self.class_weights):
             _check_range("class_weights", weight, 0.0, None)
+        if self.class_weights is not None and not any(self.class_weights):
+            raise ValueError(
+                f"`class_weights` is {self.class_weights}, but needs a weight above 0."
+            )
         for _, weight in self.head_weights:
             _check_range("head_weights", weight, 0.0, None)
         if self.batch_size % self.accumulate:
@@ -167,11 +179,7 @@ def read_fields(kind: Any, fields: dict[str, Any]) -> dict[str, Any]:
     unknown = fields.keys() - {field.name for field in dataclasses.fields(kind)}
     if unknown:
         raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}.")
-    return {name: _tuples(value) for name, value in fields.items()}
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+    return tuples_in(fields)
 
 
 _RANGES: dict[str, tuple[int | float, float | None]] = {
@@ -204,11 +212,34 @@ _NAMES: dict[str, Any] = {
 
 def _numbers(weights: Any) -> tuple[float, ...]:
     """Class weights that are numbers; none for `"balanced"` and None."""
-    if isinstance(weights, str) and weights != "balanced":
+    if not isinstance(weights, tuple | None) and weights != "balanced":
         raise ValueError(
             f"`class_weights` is {weights!r}, but must be numbers, 'balanced' or None."
         )
     return () if weights is None or isinstance(weights, str) else weights
+
+
+def _check_kinds(config: Config) -> None:
+    """Refuses options of another type, where no range is checked."""
+    for name in "drops", "augment", "head_weights":
+        if not isinstance(getattr(config, name), tuple):
+            raise ValueError(
+                f"`{name}` is {getattr(config, name)!r}, but must be a tuple."
+            )
+    for pair in config.head_weights:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ValueError(
+                f"`head_weights` has {pair!r}, but needs pairs of a name and a weight."
+            )
+    for name in "keep_best", "profile":
+        if not isinstance(getattr(config, name), bool):
+            raise ValueError(
+                f"`{name}` is {getattr(config, name)!r}, but must be True or False."
+            )
+    if config.frozen is not None and not isinstance(config.frozen, str):
+        raise ValueError(
+            f"`frozen` is {config.frozen!r}, but must be the name of a stage."
+        )
 
 
 def _check_range(
@@ -218,12 +249,16 @@ def _check_range(
     if value is None:
         return
     whole = isinstance(minimum, int)
-    if not isinstance(value, int | (int if whole else float)):
+    kinds = int if whole else int | float
+    if not isinstance(value, kinds) or isinstance(value, bool):
         kind = "a whole number" if whole else "a number"
         raise ValueError(f"`{name}` is {value!r}, but must be {kind}.")
-    above = maximum is not None and value > maximum
-    if not minimum <= value < float("inf") or above:
-        bound = f"at least {minimum:g}"
+    largest = (
+        maximum if maximum is not None else MAX_STEPS if whole else sys.float_info.max
+    )
+    if not minimum <= value <= largest:
+        bound = f"at least {minimum:g} and finite"
+        bound = f"from {minimum} to {largest}" if whole else bound
         bound = bound if maximum is None else f"from {minimum:g} to {maximum:g}"
         raise ValueError(f"`{name}` is {value}, but must be {bound}.")
 
@@ -231,7 +266,7 @@ def _check_range(
 def _check_name(name: str, value: Any, kind: Any) -> None:
     if name == "loss" and value is None:
         return
-    if value not in get_args(kind):
+    if not isinstance(value, str) or value not in get_args(kind):
         raise ValueError(
             f"`{name}` is {value!r}, but must be one of {', '.join(get_args(kind))}."
         )

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -18,13 +17,10 @@ from jaxtyping import Array
 
 from cnn_jax.data import Dataset, inputs_of
 from cnn_jax.data.dataset import batches, check_labels, length
+from cnn_jax.data.memory import container_limits
 from cnn_jax.training.config import Config
 
 ON_DEVICE = 0.25  # The largest share of its memory that data may take.
-LIMITS = (  # Where Linux says how much memory a container may use.
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 CHUNK = 2**26  # Bytes sent to the device at a time; at least one batch.
 
 log = logging.getLogger(__name__)
@@ -157,8 +153,7 @@ def fits(every: Sequence[Dataset], config: Config) -> bool:
 def _memory() -> int:
     """The memory of the device in bytes; on a CPU that which the process may use."""
     statistics = jax.devices()[0].memory_stats() or {}
-    limits = [path.read_text().strip() for path in LIMITS if path.is_file()]
-    here = [psutil.virtual_memory().total, *map(int, filter(str.isdecimal, limits))]
+    here = [psutil.virtual_memory().total, *container_limits()]
     return statistics.get("bytes_limit", min(here))
 
 

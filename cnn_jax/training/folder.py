@@ -7,12 +7,38 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.training.checkpoint_manager import CheckpointManager, RunState
+from flax import nnx
+
+from cnn_jax.data.errors import first_line
+from cnn_jax.data.table import in_file
+from cnn_jax.training.checkpoint import restore
+from cnn_jax.training.checkpoint_format import Notes, read_notes
+from cnn_jax.training.checkpoint_manager import (
+    CheckpointManager,
+    NotSavedError,
+    RunState,
+)
 from cnn_jax.training.config import Config, read_fields
 from cnn_jax.training.early_stopping import EarlyStopping
+from cnn_jax.training.lock import Lock
 from cnn_jax.training.record import Record
 from cnn_jax.training.run import Run, hardware
+from cnn_jax.training.run_files import (
+    check_value,
+    checked_fields,
+    read_json,
+    write_whole,
+)
 from cnn_jax.training.trainer import Trainer
+from cnn_jax.training.weights import (
+    BEST,
+    LAST,
+    best,
+    load_weights,
+    remove_weights,
+    weights_of,
+    write_weights,
+)
 
 
 class Folder:
@@ -34,15 +60,21 @@ class Folder:
         self._manager = CheckpointManager(
             _writable(path / "checkpoints"), keep=trainer.config.keep
         )
+        self.lock = Lock(path)
+        self.lock.check()
         self._saved, self._when = -1, time.monotonic()
         self._functions = trainer.functions()
-        steps = self._manager.steps()
-        if steps and not resume:
+        kept, steps = weights_of(self._manager.folder), self._manager.steps()
+        if (kept or steps) and not resume:
+            step = steps[-1] if steps or kept is None else kept[1].values["step"]
             raise FileExistsError(
-                f"{path} holds a run of {steps[-1]} steps: `resume=True` continues it, "
+                f"{path} holds a run of {step} steps: `resume=True` continues it, "
                 "and another folder starts a new run."
             )
-        self._found = self._newest() if resume else None
+        self._found = self._newest() if resume and (steps or not kept) else None
+        self._kept = None  # The weights of a finished run.
+        if kept and self._found is None:
+            self._kept = self._finished(*kept)
 
     def _newest(self) -> RunState | None:
         """The newest undamaged checkpoint, which must be of the same run."""
@@ -50,6 +82,30 @@ class Folder:
         if found is not None:
             _check_step(found.notes["functions"], self._functions)
         return found
+
+    def _finished(self, weights: Path, notes: Notes) -> Path:
+        """Weights of the same run, which has no more steps to take."""
+        self._check(notes.values)
+        _check_step(notes.values["functions"], self._functions)
+        step, steps = notes.values["step"], self.trainer.steps
+        if step < steps and not notes.values["early_stopping"]["done"]:
+            raise ValueError(
+                f"{self.path} holds the weights of a finished run of {step} steps, but "
+                f"{steps} are asked for: to go on after its end, a run needs "
+                "`keep_state=True` from the start."
+            )
+        return weights
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing to train, and only weights to load."""
+        return self._kept is not None
+
+    def load_weights(self) -> None:
+        """Brings the weights of a finished run into its networks."""
+        if self._kept is not None:
+            load_weights(self._kept, self.trainer.nets)
+            self._manager.end()  # Removes what a kill has left half removed.
 
     def _check(self, notes: dict[str, Any]) -> None:
         _compare(notes, self._about())
@@ -78,11 +134,11 @@ class Folder:
     def _write_config(self) -> None:
         """Adds the options of the training to `config.json`."""
         file = self.path / "config.json"
-        known = json.loads(file.read_text()) if file.exists() else {}
+        known = read_json(file, dict[str, Any]) if file.exists() else {}
         known.setdefault("hardware", hardware())
         known["training"] = self._about()["config"]
         known["functions"] = self._functions
-        _replace(file, json.dumps(known, indent=2))
+        write_whole(file, json.dumps(known, indent=2))
 
     def write(self, record: Record, *, best: bool) -> None:
         """Writes a record, and a checkpoint if it is time or the best so far."""
@@ -112,6 +168,60 @@ class Folder:
         self._save()
         self._manager.wait()
 
+    def finish(self) -> None:
+        """Keeps the weights of the networks, the best ones, and the state if asked.
+
+        Weights are written before anything is removed, so that a run that is killed
+        here has lost nothing.
+
+        Raises:
+            NotSavedError: If they could not be written.
+        """
+        self._manager.end()
+        try:
+            self._write_weights()
+        except OSError as error:
+            raise NotSavedError(
+                f"the weights could not be written to {self._manager.folder}: "
+                f"{first_line(error)}. There are checkpoints of steps "
+                f"{self._manager.steps()}."
+            ) from error
+        last = []
+        if self.trainer.config.keep_state:
+            self.save_now()
+            last = [self.trainer.step]
+        self._manager.remove(set(self._manager.steps()).difference(last))
+
+    def _write_weights(self) -> None:
+        """Writes the best weights, and the last ones where they are others."""
+        trainer, folder = self.trainer, self._manager.folder
+        better = None if trainer.best else self._better()
+        values = self._about() | {"early_stopping": self.stopping.state()}
+        score = self.stopping.best if trainer.best else self.stopping.score
+        if better is None:
+            own = values | {"score": score}
+            write_weights(folder / BEST, trainer.nets, trainer.step, own)
+            remove_weights(folder / LAST)
+            return
+        nets = [nnx.clone(net) for net in trainer.nets]
+        for i, net in enumerate(nets):
+            restore(folder / str(better), net, index=i)
+        other = values | {"score": read_notes(folder / str(better)).values["score"]}
+        write_weights(folder / BEST, nets, trainer.step, other)
+        write_weights(
+            folder / LAST, trainer.nets, trainer.step, values | {"score": score}
+        )
+
+    def _better(self) -> int | None:
+        """The step of the best checkpoint, if it is better than the last weights."""
+        if not self._manager.steps():
+            return None
+        path = best(self.path)
+        if not path.name.isdecimal() or int(path.name) == self.trainer.step:
+            return None
+        score = tuple(read_notes(path).values["score"])
+        return int(path.name) if score < self.stopping.score else None
+
     def close(self) -> None:
         """Waits until the last checkpoint is written."""
         self._manager.close()
@@ -127,11 +237,12 @@ def read_config(folder: str | Path) -> Config:
         Its configuration.
 
     Raises:
-        ValueError: If there is an unknown field.
+        ValueError: If a field is missing, unknown or of another type.
         FileNotFoundError: If there is no `config.json`.
     """
-    written = json.loads((Path(folder) / "config.json").read_text())
-    return Config(**read_fields(Config, written["training"]))
+    file, written = _field(folder, "training")
+    with in_file(f"{file}: `training`"):
+        return Config(**checked_fields("it", Config, written, more={}))
 
 
 def read_functions(folder: str | Path) -> dict[str, str]:
@@ -145,9 +256,26 @@ def read_functions(folder: str | Path) -> dict[str, str]:
         hash of one training step.
 
     Raises:
+        ValueError: If they are missing or no texts.
         FileNotFoundError: If there is no `config.json`.
     """
-    return json.loads((Path(folder) / "config.json").read_text())["functions"]
+    file, written = _field(folder, "functions")
+    check_value(f"{file}: `functions`", written, dict[str, str])
+    if "loss" not in written:
+        raise ValueError(f"{file}: `functions` lacks `loss`.")
+    return written
+
+
+def _field(folder: str | Path, name: str) -> tuple[Path, Any]:
+    """A field that a training adds to `config.json`, and the path of the file."""
+    file = Path(folder) / "config.json"
+    written = read_json(file, dict[str, Any])
+    if name not in written:
+        raise ValueError(
+            f"{file} lacks the field `{name}`, which is there once a training began."
+        )
+    check_value(f"{file}: `{name}`", written[name], dict[str, Any])
+    return file, written[name]
 
 
 def _writable(path: Path) -> Path:
@@ -205,18 +333,12 @@ def _cut_records(file: Path, step: int) -> None:
     if not file.exists():
         return
     kept = []
-    for line in file.read_text().splitlines():
+    for line in file.read_text(errors="replace").splitlines():
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             continue
-        if record.get("step", 0) <= step:
+        found = record.get("step", 0) if isinstance(record, dict) else None
+        if isinstance(found, int) and found <= step:
             kept.append(line + "\n")
-    _replace(file, "".join(kept))
-
-
-def _replace(file: Path, text: str) -> None:
-    """Writes the whole text or nothing."""
-    written = file.with_name(f".{file.name}.new")
-    written.write_text(text)
-    os.replace(written, file)
+    write_whole(file, "".join(kept))

@@ -68,6 +68,7 @@ def fit(
         metrics of a batch are those before the step that it leads to.
 
     Raises:
+        TypeError: If an argument is of another kind.
         ValueError: If the networks differ in architecture, the number of data sets is
             not that of the networks, a batch is larger than the data, labels do not fit
             the task or the outputs, a stage or head is unknown, or the run in `folder`
@@ -95,6 +96,8 @@ def fit(
             name = "resume" if resume else "profile"
             raise ValueError(f"`{name}` needs a `folder`, but there is none.")
         return _records(trainer, None)
+    if not isinstance(folder, str | Path):
+        raise TypeError(f"`folder` is {folder!r}, but must be a path.")
     return _records(trainer, Folder(Path(folder), trainer, resume=resume))
 
 
@@ -127,11 +130,16 @@ def check(
 
 
 def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None, None]:
+    if folder is not None and folder.finished:
+        with folder.lock:
+            folder.load_weights()
+        return
     trainer.start()
     stopping = EarlyStopping(trainer.config)
     interrupts = Interrupts((lambda: None) if folder is None else folder.save_now)
     with contextlib.ExitStack() as stack:
         if folder is not None:  # Without one, Ctrl-C has nothing to wait for.
+            stack.enter_context(folder.lock)
             folder.restore_into(stopping)
             stack.enter_context(interrupts)
             stack.callback(folder.close)
@@ -149,7 +157,11 @@ def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None,
             interrupts.busy = False
             yield record
         if folder is not None:
-            folder.save_now()
+            interrupts.busy = True
+            _finish(trainer, stopping)
+            folder.finish()
+            interrupts.save = lambda: None
+            interrupts.check()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +49,8 @@ class Run:
 
         Raises:
             FileExistsError: If there is a run of that name: no run overwrites another.
+            ValueError: If the name leads out of the folder of runs.
+            OSError: If it cannot be written; the folder is removed again.
 
         Example:
             >>> import tempfile
@@ -55,24 +58,57 @@ class Run:
             ...     Run.create(root, "xo", "first", config=None).folder.name
             'first'
         """
+        check_name(name)
         folder = _made(Path(root) / experiment, name)
         fields = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else {}  # pyright: ignore[reportArgumentType]
         fields |= {"hardware": hardware()}
-        (folder / "config.json").write_text(json.dumps(fields, indent=2, default=str))
+        try:
+            text = json.dumps(fields, indent=2, default=str)
+            (folder / "config.json").write_text(text)
+        except OSError:  # Such as a full disk.
+            shutil.rmtree(folder)
+            raise
         return cls(folder)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Appends one line to `metrics.jsonl`."""
         line = json.dumps(record, default=lambda value: np.asarray(value).tolist())
-        with open(self.folder / "metrics.jsonl", "a") as file:
-            file.write(line + "\n")
+        file = self.folder / "metrics.jsonl"
+        whole = file.stat().st_size if file.exists() else 0
+        try:
+            with open(file, "a") as lines:
+                lines.write(line + "\n")
+        except OSError:  # A part of the line may be there, on a full disk.
+            os.truncate(file, whole)
+            raise
+
+
+def check_name(name: str | None) -> None:
+    """Refuses the name of a run that is no name of a folder.
+
+    Args:
+        name: The name; None for the date and time.
+
+    Raises:
+        ValueError: If it is empty, or has separators, so that the run would lie
+            elsewhere.
+
+    Example:
+        >>> check_name("first")
+    """
+    if name is None:
+        return
+    if name in ("", ".", "..") or set(name) & set("/\\\0"):
+        raise ValueError(
+            f"`name` is {name!r}, but must be the name of a folder, without slashes."
+        )
 
 
 def _made(parent: Path, name: str | None) -> Path:
     """A new folder of this name, or of the date and time."""
     now = time.strftime("%Y-%m-%d_%H-%M-%S")
     later = (f"{now}-{number}" for number in itertools.count(2))
-    for candidate in [name] if name else itertools.chain([now], later):
+    for candidate in [name] if name is not None else itertools.chain([now], later):
         folder = parent / candidate
         with contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True)

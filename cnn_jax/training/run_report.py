@@ -1,6 +1,6 @@
 """The report of a run: learning curves, metrics on the test split, worst errors."""
 
-import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cnn_jax.training.fingerprint import CONFIGURED
 from cnn_jax.training.folder import read_config, read_functions
 from cnn_jax.training.record import Record
 from cnn_jax.training.run import hardware
+from cnn_jax.training.run_files import check_value, checked_fields, parse_json
 from cnn_jax.training.task import task_of
 
 SHOWN = 40  # The number of worst errors that are shown.
@@ -82,14 +83,44 @@ def read_records(folder: str | Path) -> list[Record]:
         folder: The folder that `fit` was given.
 
     Returns:
-        The records in order.
+        The records in order. It warns of lines that are none, and leaves them out.
 
     Raises:
         FileNotFoundError: If there are none.
     """
-    lines = (Path(folder) / "metrics.jsonl").read_text().splitlines()
-    found = map(json.loads, lines)
-    return [Record(**record) for record in found if "step" in record]
+    file = Path(folder) / "metrics.jsonl"
+    records, junk = [], []
+    for i, line in enumerate(file.read_bytes().splitlines(), 1):
+        try:
+            fields = _record(f"line {i}", line)
+        except ValueError as error:
+            junk.append(str(error))
+            continue
+        if fields is not None:
+            records.append(Record(**fields))
+    names = records[-1].metrics.keys() if records else ()
+    whole = [record for record in records if record.metrics.keys() == names]
+    more = [f"step {r.step} has other metrics." for r in records if r not in whole]
+    if junk or more:
+        warnings.warn(
+            f"{file} has {len(junk + more)} line(s) that are no record and are left "
+            f"out: {(junk + more)[0]}",
+            stacklevel=2,
+        )
+    return whole
+
+
+def _record(name: str, line: bytes) -> dict[str, Any] | None:
+    """The fields of a record; None for a line of something else, such as a note."""
+    written = parse_json(name, line)
+    check_value(name, written, dict[str, Any])
+    if "step" not in written:
+        return None
+    fields = checked_fields(name, Record, written, more={})
+    check_value(f"{name}: `loss`", fields["loss"], float | tuple[float, ...])
+    metrics = dict[str, float | list[float]]
+    check_value(f"{name}: `metrics`", fields.get("metrics", {}), metrics)
+    return fields
 
 
 def learning_curves(page: report.Page, records: Sequence[Record]) -> None:
@@ -99,11 +130,14 @@ def learning_curves(page: report.Page, records: Sequence[Record]) -> None:
         page: The page.
         records: Those of `fit`; bands are standard deviations over networks.
     """
+    if not records:
+        page.text("There are no records of this training, and so no curves.")
+        return
     steps = np.array([record.step for record in records])
     curves: dict[str, dict[str, Any]] = {
         "loss": {"training": [record.loss for record in records]}
     }
-    for name in records[0].metrics if records else ():
+    for name in records[0].metrics:
         split, _, metric = name.rpartition("_")
         values = [record.metrics[name] for record in records]
         curves.setdefault(metric, {})[split or "training"] = values

@@ -23,6 +23,8 @@ from cnn_jax.training.checks import (
     check_data,
     check_heads,
     check_images,
+    check_nets,
+    check_steps,
     example_of,
     two_rows,
 )
@@ -31,6 +33,7 @@ from cnn_jax.training.feed import feeds, fits
 from cnn_jax.training.fingerprint import function_names, step_hash
 from cnn_jax.training.finite import NotFiniteError, first_nonfinite
 from cnn_jax.training.interrupts import Interrupts
+from cnn_jax.training.memory import check_step
 from cnn_jax.training.optim import optimizer as named_optimizer
 from cnn_jax.training.optim import schedule
 from cnn_jax.training.parts import below, split
@@ -67,12 +70,12 @@ class Trainer:
         augment: Augment | None = None,
     ):
         self.single = isinstance(net, Chain)
-        self.nets: list[Chain] = [net] if isinstance(net, Chain) else list(net)
+        self.nets = check_nets(net)
         self.data, self.config = data, config
         self.datasets = check_data(data, len(self.nets), config)
         self.examples = length(self.datasets[0].train)
         self.batches = -(-self.examples // config.batch_size)
-        self.steps, self.step = config.epochs * self.batches, 0
+        self.steps, self.step = check_steps(config, self.batches), 0
         self.given = {"loss": loss, "optimizer": optimizer, "augment": augment}
         if task is not None:
             self.given["task"] = task
@@ -102,7 +105,9 @@ class Trainer:
         x, y = jax.tree.map(two_rows, (inputs, labels))
         check_heads(self.nets[0].heads, self.config.head_weights)
         run = partial(forward, self.spec)
-        (outputs, *_), _ = jax.eval_shape(run, *self.parts[0], floats(x))
+        traced = jax.make_jaxpr(run, return_shape=True)
+        jaxpr, ((outputs, *_), _) = traced(*self.parts[0], floats(x))
+        check_step(jaxpr.jaxpr, self.parts, self.config, rows=2)
         if isinstance(outputs, jax.ShapeDtypeStruct):
             classes = len(self.datasets[0].classes)
             self.spec.task.check(outputs.shape[1:], labels, classes)

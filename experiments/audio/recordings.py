@@ -1,12 +1,14 @@
 """Recordings of the training and test splits, shifted in time and with noise."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnn_jax import data
 from cnn_jax.data.dataset import batches, length
+from cnn_jax.data.readers import AUDIO_SUFFIXES
 from experiments.audio.config import Config
 
 NOISE_LEVELS = {"clean": np.inf, "20 dB": 20.0, "10 dB": 10.0, "0 dB": 0.0}
@@ -28,11 +30,14 @@ def load(config: Config) -> tuple[dict[str, Recordings], tuple[str, ...], list[s
     Raises:
         ValueError: If the data are not audio.
     """
+    folder = Path(config.data).expanduser()
+    endings = {file.suffix.lower() for file in folder.rglob("*")}
+    if folder.is_dir() and not endings & set(AUDIO_SUFFIXES):
+        raise ValueError(f"`data` is {config.data!r}, which has no audio.")
     options: dict[str, Any] = {"rate": config.rate, "seconds": config.seconds}
     loaded = data.load(config.data, data_dir=config.data_dir, **options)
-    if loaded.origin is None or loaded.origin.reader.kind != "signal":
-        raise ValueError(f"`data` is {config.data!r}, which has no audio.")
-    rate, notes = loaded.origin.reader.rate, list(loaded.origin.notes)
+    rate = loaded.reader.rate
+    notes = [] if loaded.origin is None else list(loaded.origin.notes)
     rng = np.random.default_rng(config.seed)
 
     def sample(split: Any) -> Recordings:

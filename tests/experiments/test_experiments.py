@@ -74,9 +74,7 @@ def test_xo(tmp_path, data_dir, capsys):
     assert html.count("<img") == 11
 
     net = models.xo_net(rngs=nnx.Rngs(7))
-    steps = (result.folder / "checkpoints").iterdir()
-    last = max((p for p in steps if p.name.isdecimal()), key=lambda p: int(p.name))
-    checkpoint.restore(last, net)
+    checkpoint.restore(training.best(result.folder), net)
     assert net(jnp.ones((2, 28, 28, 1))).shape == (2, 2)
 
 

@@ -184,10 +184,37 @@ def test_scores_of_quantities_are_those_of_the_definition(rng):
     assert np.isnan(trained.quantity_scores(true[:1], true[:1], mean=0.0).r2.value)
 
 
-def test_runs_without_a_target_are_read(tmp_path):
-    fields = {"data": "x", "model": "mlp", "options": {}, "classes": ["a"]}
-    (tmp_path / "config.json").write_text(json.dumps(fields | {"reader": {}}))
-    assert trained.read_metadata(tmp_path).target is None
-    fields |= {"reader": {}, "target": [3.0, 2.0]}
-    (tmp_path / "config.json").write_text(json.dumps(fields))
-    assert trained.read_metadata(tmp_path).target == (3.0, 2.0)
+def written(folder, **fields):
+    """A folder with the metadata of a run on a quantity, with these fields changed."""
+    reader = {"kind": "table", "columns": ["a"], "means": [0.0], "deviations": [1.0]}
+    about = trained.Metadata("x", "mlp", {"shape": [1]}, ("a",), reader)
+    config = json.loads(json.dumps(dataclasses.asdict(about))) | fields
+    kept = {name: value for name, value in config.items() if value != "absent"}
+    (folder / "config.json").write_text(json.dumps(kept))
+    return folder
+
+
+def test_runs_of_earlier_versions_are_read(tmp_path):
+    with pytest.warns(UserWarning, match="config.json has no `checksums`, as in runs"):
+        about = trained.read_metadata(
+            written(tmp_path, target="absent", checksums="absent")
+        )
+    assert about.target is None
+    with pytest.warns(UserWarning, match="has no `checksums`"):
+        about = trained.read_metadata(
+            written(tmp_path, target=[3.0, 2.0], checksums="absent")
+        )
+    assert about.target == (3.0, 2.0)
+
+
+def test_data_may_be_moved_and_nothing_else_changed(tmp_path):
+    assert trained.read_metadata(written(tmp_path, data="elsewhere")).data
+    for name, value in {
+        "classes": ["b"],
+        "seed": 1,
+        "options": {"shape": [2]},
+        "target": [1.0, 2.0],
+        "label": "c",
+    }.items():
+        with pytest.raises(ValueError, match=f"config.json was changed .*`{name}`"):
+            trained.read_metadata(written(tmp_path, **{name: value}))

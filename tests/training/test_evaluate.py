@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from cnn_jax import data, nn, tasks, training
+from cnn_jax.data import memory
 from cnn_jax.training import feed
 from tests.helpers import assert_close
 
@@ -26,7 +27,7 @@ def test_lists_in_a_config_are_tuples(as_shipped):
 def test_memory_is_what_a_container_may_use(tmp_path, monkeypatch):
     monkeypatch.setattr(jax.devices()[0].__class__, "memory_stats", lambda _: None)
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(feed, "LIMITS", (limit, tmp_path / "none"))
+    monkeypatch.setattr(memory, "LIMITS", (limit, tmp_path / "none"))
     limit.write_text("max\n")
     whole = feed._memory()
     assert whole > 2**20

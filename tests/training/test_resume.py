@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import functools
 import io
+import itertools
 import json
 import os
 import random
@@ -22,6 +23,7 @@ import pytest
 from flax import nnx
 
 from cnn_jax import tasks, training
+from cnn_jax.training.checkpoint_format import read_notes
 from tests.training import killed
 from tests.training.networks import mlp, normed, small_set, trained, weights
 
@@ -112,8 +114,8 @@ def records(folder):
 
 @pytest.mark.full
 def test_a_killed_run_ends_at_the_very_same_weights(tmp_path, whole):
-    """Ten kills, three of them at least inside a step and three inside a save."""
-    kills, least, epochs = 10, 3, "20"
+    """24 kills, six of them at least inside a step and six inside a save."""
+    kills, least, epochs = 24, 6, "20"
     cut, marks = tmp_path / "cut", tmp_path / "marks"
     chance, seen, wanted = random.Random(0), [], {"step": least, "save": least}
     while len(seen) < kills or any(
@@ -218,10 +220,12 @@ def test_a_run_goes_on_inside_of_an_epoch(tmp_path, small, feed, many):
 def test_the_last_and_the_best_are_kept(tmp_path, small):
     sets = small_set(validation=small.test)
     kwargs = {"optimizer": "sgd", "learning_rate": 20.0, "keep": 2, "epochs": 6}
+    run = training.fit(mlp(), sets, config(**kwargs), folder=tmp_path)
     scores = {
         record.step: record.metrics["validation_loss"]
-        for record in training.fit(mlp(), sets, config(**kwargs), folder=tmp_path)
+        for record in itertools.islice(run, 6)
     }
+    run.close()  # Before its end, after which the best weights alone stay.
     best = min(scores, key=scores.get)
     assert best < 25
     assert steps(tmp_path) == [best, 25, 30]
@@ -233,16 +237,131 @@ def test_the_last_and_the_best_are_kept(tmp_path, small):
         training.best(tmp_path / "elsewhere")
 
 
+def runs_on(folder, sets, make=mlp, **kwargs):
+    """The records of a run that goes on, and its network."""
+    net = make()
+    return list(
+        training.fit(net, sets, config(**kwargs), folder=folder, resume=True)
+    ), net
+
+
 def test_a_finished_run_has_nothing_left_to_do(tmp_path, small):
-    net, again = mlp(), mlp()
-    list(training.fit(net, small, config(), folder=tmp_path))
-    assert (
-        list(training.fit(again, small, config(), folder=tmp_path, resume=True)) == []
-    )
+    net = mlp()
+    list(training.fit(net, small, config(keep_state=True), folder=tmp_path))
+    assert steps(tmp_path) == [20]
+    nothing, again = runs_on(tmp_path, small, keep_state=True)
+    assert nothing == []
     same(net, again)
-    more = config(epochs=5)
-    (record,) = training.fit(again, small, more, folder=tmp_path, resume=True)
+    (record,), longer = runs_on(tmp_path, small, epochs=5, keep_state=True)
     assert record.epoch == 5
+    same(longer, trained_for(5, small))
+    assert steps(tmp_path) == [25]
+
+
+def trained_for(epochs, sets):
+    net = mlp()
+    list(training.fit(net, sets, config(epochs=epochs)))
+    return net
+
+
+def dropout_mlp():
+    return mlp(rate=0.5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [dropout_mlp, lambda: [dropout_mlp(), mlp(1, rate=0.5)], lambda: [dropout_mlp()]],
+    ids=["one", "two", "a list of one"],
+)
+@pytest.mark.parametrize("keep_best", [False, True])
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_weights_alone_stay_after_the_end(tmp_path, small, make, keep_best, ema):
+    sets = small_set(validation=small.test)
+    kwargs = {"learning_rate": 0.5, "keep_best": keep_best, "ema": ema}
+    nets = make()
+    run = training.fit(nets, sets, config(**kwargs), folder=tmp_path)
+    scores = [training_score(record) for record in run]
+    last = scores[-1] == min(scores)
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == (["best"] if last or keep_best else ["best", "last"])
+    every = nets if isinstance(nets, list) else [nets]
+    restored = [mlp(5, rate=0.5) for _ in every]
+    for i, net in enumerate(restored):
+        training.restore(training.best(tmp_path), net, index=i)
+    found = np.mean([score_of(net, small.test) for net in restored], axis=0)
+    np.testing.assert_allclose(found, min(scores), rtol=1e-6)
+    nothing, again = runs_on(tmp_path, sets, make, **kwargs)
+    assert nothing == []
+    for one, other in zip(every, again if len(every) > 1 else [again], strict=False):
+        same(one, other[0] if isinstance(other, list) else other)
+    with pytest.raises(ValueError, match=r"20 steps, but 25 are asked .*keep_state"):
+        runs_on(tmp_path, sets, make, **kwargs, epochs=5)
+    with pytest.raises(FileExistsError, match="holds a run of 20 steps"):
+        training.fit(make(), sets, config(**kwargs), folder=tmp_path)
+
+
+def test_a_kill_while_checkpoints_are_removed_loses_nothing(tmp_path, small):
+    """Any of the states in between is resumed to the same end, and can be loaded."""
+    kwargs = {"keep_best": True}
+    net = mlp()
+    run = training.fit(net, small, config(**kwargs), folder=tmp_path / "run")
+    *_, _last = itertools.islice(run, 4)
+    run.close()  # All of its steps are taken, and nothing is removed.
+    begun = tmp_path / "begun"
+    shutil.copytree(tmp_path / "run", begun)
+    list(training.fit(net, small, config(**kwargs), folder=begun, resume=True))
+    for count in range(4):
+        folder = tmp_path / str(count)
+        shutil.copytree(tmp_path / "run", folder)
+        saves = folder / "checkpoints"
+        shutil.copytree(begun / "checkpoints" / "best", saves / "best")
+        for step in steps(folder)[:count]:
+            (saves / str(step)).rename(saves / f"{step}.removed")
+        if gone := list(saves.glob("*.removed/state")):
+            shutil.rmtree(gone[0])
+        for where in training.best(folder), training.best(begun):
+            other = mlp(7)
+            training.restore(where, other)
+            same(other, net)
+        nothing, again = runs_on(folder, small, **kwargs)
+        assert nothing == []
+        same(again, net)
+        assert sorted(path.name for path in saves.iterdir()) == ["best"]
+
+
+def test_a_damaged_best_checkpoint_is_passed_over(tmp_path, small):
+    begin(tmp_path, small, until=3)
+    scores = {
+        step: read_notes(tmp_path / "checkpoints" / str(step)).values["score"]
+        for step in steps(tmp_path)
+    }
+    best, second, third = sorted(scores, key=scores.get)
+    assert training.best(tmp_path).name == str(best)
+    shutil.rmtree(tmp_path / "checkpoints" / str(best) / "state")
+    shutil.rmtree(tmp_path / "checkpoints" / str(second) / "notes")
+    with pytest.warns(UserWarning, match="is damaged") as caught:
+        assert training.best(tmp_path).name == str(third)
+    told = sorted(str(one.message) for one in caught)
+    for step, text in zip(sorted((best, second), key=str), told, strict=True):
+        assert f"checkpoints/{step} is damaged" in text
+        assert f"{third} is used" in text
+    shutil.rmtree(tmp_path / "checkpoints" / str(third) / "notes")
+    with pytest.raises(ValueError, match="every checkpoint in .* is damaged") as error:
+        training.best(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def training_score(record):
+    metrics = record.metrics
+    return (
+        float(np.mean(metrics["validation_error"])),
+        float(np.mean(metrics["validation_loss"])),
+    )
+
+
+def score_of(net, split):
+    found = training.evaluate(net, split)
+    return found["error"], found["loss"]
 
 
 @pytest.mark.full
@@ -572,16 +691,16 @@ def test_a_full_disk_leaves_what_is_there_whole(tmp_path, small, then):
         assert run.returncode == 0, run.stderr
         assert "could not be written" in run.stderr
         assert "the next is tried again" in run.stderr
-        assert steps(tmp_path)[-1] == 20
+        assert (tmp_path / "checkpoints" / "best").is_dir()
         assert not list((tmp_path / "checkpoints").glob("*tmp*"))
         return
     assert run.returncode == 1
-    message = [
-        line for line in run.stderr.splitlines() if line.startswith("OSError: the")
-    ]
-    assert "last checkpoint could not be written" in message[-1]
-    assert "File too large" in message[-1]
-    assert re.search(r"are those of steps \[5(, 10)?\]", message[-1])
+    message = run.stderr.splitlines()[-1]
+    assert "NotSavedError: the weights could not be written" in message
+    assert "File too large" in message
+    assert re.search(r"There are checkpoints of steps \[5(, 10)?\]", message)
+    assert run.stderr.count("Traceback") == 2  # That of Python, and its cause.
+    assert not list((tmp_path / "checkpoints").glob("*tmp*"))
     net, whole = mlp(), mlp()
     list(training.fit(net, small, config(), folder=tmp_path, resume=True))
     list(training.fit(whole, small, config()))

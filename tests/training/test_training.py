@@ -140,7 +140,9 @@ def test_many_networks_may_be_stacked(rng, monkeypatch, tmp_path, own):
     def run(epochs, **options):
         nets = [mlp(seed, rate=0.5) for seed in range(3)]
         sets = [small_set(seed) for seed in range(3)] if own else small_set()
-        config = training.Config(epochs, batch_size=5, save_every=0.0, ema=0.9)
+        config = training.Config(
+            epochs, batch_size=5, save_every=0.0, ema=0.9, keep_state=True
+        )
         return nets, list(training.fit(nets, sets, config, **options))
 
     want, records = run(3)
