@@ -85,15 +85,18 @@ def on_device(like: Any, x: np.ndarray) -> Any:
     """An array as it was before it was saved.
 
     Args:
-        like: An array of the same kind; a random key is wrapped again.
+        like: An array of the same kind, on the same devices; a random key is wrapped
+            again.
         x: The stored array.
 
     Returns:
-        A new array on the device.
+        A new array.
     """
+    array = jnp.array(x)
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.array(x), impl=jax.random.key_impl(like))
-    return jnp.array(x)
+        array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(like))
+    several = isinstance(like, jax.Array) and len(like.devices()) > 1
+    return jax.device_put(array, like.sharding) if several else array
 
 
 def _data(x: Any) -> Any:

@@ -50,8 +50,9 @@ def step_hash(spec: StepSpec, parts: Parts, example: chex.ArrayTree) -> str:
     )
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(partial(start, spec), parts, key)
-    rows = jax.ShapeDtypeStruct((size,), jnp.int32)
-    jaxpr = jax.make_jaxpr(partial(train_step, spec))(state, inputs, labels, rows)
+    mask = jax.ShapeDtypeStruct((size,), jnp.float32)
+    batch = inputs, labels, mask
+    jaxpr = jax.make_jaxpr(partial(train_step, spec))(state, batch)
     # Functions are printed with their address, which differs between processes.
     digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(jaxpr)).encode())
     for constant in jaxpr.consts:

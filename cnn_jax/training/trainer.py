@@ -34,10 +34,12 @@ from cnn_jax.training.fingerprint import function_names, step_hash
 from cnn_jax.training.finite import NotFiniteError, first_nonfinite
 from cnn_jax.training.interrupts import Interrupts
 from cnn_jax.training.memory import check_step
+from cnn_jax.training.mesh import local, make_mesh, replicate
 from cnn_jax.training.optim import optimizer as named_optimizer
 from cnn_jax.training.optim import schedule
 from cnn_jax.training.parts import below, split
 from cnn_jax.training.step import (
+    Layout,
     State,
     cleared,
     compiled,
@@ -93,11 +95,17 @@ class Trainer:
         self.spec = spec_of(config, graph, trained, task, optimizer, augment)
         self._check_outputs()
         self.best: list[Any] = []
-        several = len(self.nets) > 1
-        self.together = several and side_by_side() and fits(self.datasets, config)
-        together = len(self.nets) if self.together else 1
-        own_data = not isinstance(data, Dataset)
-        self.run = compiled(self.spec, together=together, own_data=own_data)
+        self.stored = fits(self.datasets, config)
+        self.together = len(self.nets) > 1 and side_by_side() and self.stored
+        rows = config.batch_size // config.accumulate
+        self.mesh = make_mesh(config.devices, fsdp=config.fsdp, rows=rows)
+        layout = Layout(
+            together=len(self.nets) if self.together else 1,
+            own_data=not isinstance(data, Dataset),
+            streamed=not self.stored,
+            mesh=self.mesh,
+        )
+        self.run = compiled(self.spec, layout)
 
     def _check_outputs(self) -> None:
         """Runs the network on shapes only, and checks outputs against labels."""
@@ -121,13 +129,16 @@ class Trainer:
             self.config,
             nets=len(self.nets),
             max_steps=STEPS_PER_DISPATCH,
+            stored=self.stored,
             together=self.together,
+            mesh=self.mesh,
         )
         self.states = self._begin(self.run.start)
         self.best = self.weights() if self._keeps_best() else []
         self.max_steps = min(feed.max_steps for feed in self.feeds)
         # On the device once and for all, so that no step has to send any.
-        self._counts = [jnp.int32(count) for count in range(self.max_steps + 1)]
+        counts = [np.int32(count) for count in range(self.max_steps + 1)]
+        self._counts = replicate(self.mesh, counts)
         self._pace, self._began, self._done = 1, False, 0.0
 
     def _keeps_best(self) -> bool:
@@ -136,10 +147,10 @@ class Trainer:
     def _begin(self, start: Callable[..., State]) -> list[State]:
         key, count = jax.random.key(self.config.seed), len(self.nets)
         keys = key[None] if self.single else jax.random.split(key, count)
+        parts, keys = replicate(self.mesh, (self.parts, keys))
         if self.together:
-            return [start(self.parts, keys)]
-        parts = zip(self.parts, keys, strict=True)
-        return [start([part], key[None]) for part, key in parts]
+            return [start(parts, keys)]
+        return [start([parts[i]], keys[i : i + 1]) for i in range(count)]
 
     def advance(self, upto: int, interrupts: Interrupts) -> None:
         """Takes the steps up to `upto`, some of them at a time.
@@ -228,7 +239,7 @@ class Trainer:
             if any(leaf.is_deleted() for leaf in jax.tree.leaves(self.states)):
                 return  # Interrupted inside a step: the last record's weights stay.
             weights = self.weights()
-        for net, one in zip(self.nets, weights, strict=True):
+        for net, one in zip(self.nets, local(self.mesh, weights), strict=True):
             nnx.update(net, *one)
 
     def tree(self) -> dict[str, Any]:
@@ -276,6 +287,7 @@ class Trainer:
     def _explain(self, i: int, row: int) -> None:
         """Raises an error that says what was first not finite."""
         state = copied(self.states[i], row if self.together else None)
+        state = local(self.mesh, state)
         order, begin = self._shuffled(state.key, state.step)
         step, size = int(state.step), self.config.batch_size
         first = (step - int(begin)) * size
