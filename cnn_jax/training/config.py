@@ -17,7 +17,25 @@ FeedName = Literal["auto", "device", "stream"]
 MAX_STEPS = 2**31 - 1  # Steps are counted in 32 bits.
 
 # Options that do not change the weights, so a resumed run may have others.
-FREE = {"feed", "workers", "devices", "fsdp", "keep", "keep_state", "save_every", "profile"}
+FREE = {
+    "feed",
+    "workers",
+    "devices",
+    "fsdp",
+    "keep",
+    "keep_state",
+    "save_every",
+    "profile",
+}
+    "feed",
+    "workers",
+    "devices",
+    "fsdp",
+    "keep",
+    "keep_state",
+    "save_every",
+    "profile",
+}
 
 
 @dataclasses.dataclass(frozen=True)

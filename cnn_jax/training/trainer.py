@@ -140,6 +140,9 @@ class Trainer:
         counts = [np.int32(count) for count in range(self.max_steps + 1)]
         self._counts = replicate(self.mesh, counts)
         self._pace, self._began, self._done = 1, False, 0.0
+        # Several CPU devices share threads: two programs at a time may wait for each
+        # other for ever.
+        self._in_turn = self.mesh is not None and jax.default_backend() == "cpu"
 
     def _keeps_best(self) -> bool:
         return self.config.keep_best or self.config.patience is not None
@@ -175,6 +178,9 @@ class Trainer:
             if sent is not None:
                 self._wait(*sent)  # While the device is at work on the next.
             sent = halted, count, began
+            if self._in_turn:
+                self._wait(*sent)
+                sent = None
         if sent is not None:
             self._wait(*sent)
 
