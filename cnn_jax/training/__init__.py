@@ -14,6 +14,9 @@ from cnn_jax.training.loop import check as check
 from cnn_jax.training.loop import fit as fit
 from cnn_jax.training.nudging import difference_gradient as difference_gradient
 from cnn_jax.training.nudging import nudge as nudge
+from cnn_jax.training.processes import initialize as initialize
+from cnn_jax.training.processes import is_first as is_first
+from cnn_jax.training.processes import shutdown as shutdown
 from cnn_jax.training.progress import progress_bar as progress_bar
 from cnn_jax.training.record import Record as Record
 from cnn_jax.training.run import Run as Run

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -35,6 +36,25 @@ class Notes(NamedTuple):
     values: dict[str, Any]
     shapes: Shapes
     checksums: dict[str, str]
+
+
+def alone() -> ocp.options.MultiprocessingOptions:
+    """Orbax's options for a process that reads or writes without the others."""
+    me = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"alone{me}"
+    )
+
+
+def checkpointer(handler: Callable[..., Any]) -> ocp.Checkpointer:
+    """A reader or writer of this process alone.
+
+    Args:
+        handler: The class of its handler, which is given the same options.
+    """
+    return ocp.Checkpointer(
+        handler(multiprocessing_options=alone()), multiprocessing_options=alone()
+    )
 
 
 def items(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> Any:
@@ -110,7 +130,7 @@ def read_notes(path: Path) -> Notes:
     """
 
     def read() -> tuple[str, str]:
-        with quiet(), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        with quiet(), checkpointer(ocp.JsonCheckpointHandler) as reader:
             found = reader.restore(path / "notes")
         return str(found["text"]), str(found["checksum"])
 
@@ -139,7 +159,7 @@ def read_arrays(
     like = nested({name: np.empty(*shape) for name, shape in shapes.items()})
 
     def read() -> Any:
-        with quiet(), ocp.PyTreeCheckpointer() as reader:
+        with quiet(), checkpointer(ocp.PyTreeCheckpointHandler) as reader:
             options = ocp.args.PyTreeRestore(like, partial_restore=True)
             return reader.restore(path / "state", args=options)
 

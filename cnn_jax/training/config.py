@@ -27,15 +27,6 @@ FREE = {
     "save_every",
     "profile",
 }
-    "feed",
-    "workers",
-    "devices",
-    "fsdp",
-    "keep",
-    "keep_state",
-    "save_every",
-    "profile",
-}
 
 
 @dataclasses.dataclass(frozen=True)

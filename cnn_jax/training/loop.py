@@ -153,6 +153,7 @@ def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None,
                 trainer.best = trainer.weights()
             if folder is not None:
                 folder.write(record, best=best)
+            interrupts.share()
             interrupts.check()
             interrupts.busy = False
             yield record

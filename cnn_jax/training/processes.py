@@ -9,9 +9,11 @@ import contextlib
 import itertools
 import json
 import os
+import secrets
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -60,7 +62,7 @@ def initialize(
     Source:
         The coordination service: `jax.distributed.initialize`, JAX 0.10.
     """
-    global _watch, _timeout  # noqa: PLW0603
+    global _watch, _timeout
     if not isinstance(timeout, int) or timeout < 1:
         raise ValueError(
             f"`timeout` is {timeout!r}, but must be whole seconds above 0."
@@ -91,7 +93,7 @@ def initialize(
 
 def shutdown() -> None:
     """Leaves the others, when all of them have come this far."""
-    global _watch  # noqa: PLW0603
+    global _watch
     if _watch is None:
         return
     _watch.stop()
@@ -165,6 +167,31 @@ def check_same(name: str, value: Any) -> None:
                 f"{name} of process {i} differs from that of process 0: "
                 f"{_differences(every[0], other)}. All processes must be started alike."
             )
+
+
+def check_shared(folder: Path) -> None:
+    """Refuses a folder that is not one and the same for all processes.
+
+    Args:
+        folder: Holds a file of the first process for a moment.
+
+    Raises:
+        ValueError: If a process does not see that file; the message names it.
+    """
+    if not several():
+        return
+    token = folder / f".shared-{agree(secrets.token_hex(8))}"
+    if is_first():
+        token.touch()
+    gather("written")
+    missing = [i for i, seen in enumerate(gather(token.exists())) if not seen]
+    if is_first():
+        token.unlink()
+    if missing:
+        raise ValueError(
+            f"{folder} of process {missing[0]} is another folder than that of process "
+            "0: the run folder must be on a disk that all of them share."
+        )
 
 
 def _differences(first: Any, other: Any) -> str:

@@ -1,5 +1,6 @@
 """The state of a training between two steps."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,7 +31,7 @@ from cnn_jax.training.checks import (
 )
 from cnn_jax.training.config import Config
 from cnn_jax.training.feed import feeds, fits
-from cnn_jax.training.fingerprint import function_names, step_hash
+from cnn_jax.training.fingerprint import digest, function_names, step_hash
 from cnn_jax.training.finite import NotFiniteError, first_nonfinite
 from cnn_jax.training.interrupts import Interrupts
 from cnn_jax.training.memory import check_step
@@ -38,6 +39,7 @@ from cnn_jax.training.mesh import local, make_mesh, replicate
 from cnn_jax.training.optim import optimizer as named_optimizer
 from cnn_jax.training.optim import schedule
 from cnn_jax.training.parts import below, split
+from cnn_jax.training.processes import agree, check_same, several
 from cnn_jax.training.step import (
     Layout,
     State,
@@ -106,6 +108,14 @@ class Trainer:
             mesh=self.mesh,
         )
         self.run = compiled(self.spec, layout)
+        if several():
+            self._check_same()
+
+    def _check_same(self) -> None:
+        """Refuses processes that would compute different things."""
+        check_same("the configuration", dataclasses.asdict(self.config))
+        check_same("the data", {i: digest(one) for i, one in enumerate(self.datasets)})
+        check_same("the code", self.functions())
 
     def _check_outputs(self) -> None:
         """Runs the network on shapes only, and checks outputs against labels."""
@@ -167,13 +177,15 @@ class Trainer:
         """
         sent: tuple[list[Array], int, float] | None = None
         while self.step < upto:
+            interrupts.share()
             if interrupts.asked:
                 if sent is not None:  # Only what is known to be finite is saved.
                     self._wait(*sent)
                 interrupts.check()
             if not self._began or self.step % self.batches == 0:
                 self._begin_epoch()
-            count, began = min(self._pace, upto - self.step), time.perf_counter()
+            began = time.perf_counter()
+            count = min(agree(self._pace), upto - self.step)
             halted = self._send(count)
             if sent is not None:
                 self._wait(*sent)  # While the device is at work on the next.
@@ -249,8 +261,12 @@ class Trainer:
             nnx.update(net, *one)
 
     def tree(self) -> dict[str, Any]:
-        """All arrays that a resumed run needs, as they are named in a checkpoint."""
-        return self._named(self.states, self.best)
+        """All arrays that a resumed run needs, as they are named in a checkpoint.
+
+        Of several processes each gets all of them, and all must call it.
+        """
+        tree = self._named(self.states, self.best)
+        return local(self.mesh, tree) if several() else tree
 
     def _named(self, states: list[State], best: list[Any]) -> dict[str, Any]:
         if self.single:
@@ -280,7 +296,7 @@ class Trainer:
 
     def load(self, leaves: Sequence[np.ndarray], step: int) -> None:
         """Continues from the leaves of `tree`."""
-        old, treedef = jax.tree.flatten(self.tree())
+        old, treedef = jax.tree.flatten(self._named(self.states, self.best))
         tree = jax.tree.unflatten(treedef, map(on_device, old, leaves))
         if self.single:
             self.best = [tree.pop("best")] if self.best else []

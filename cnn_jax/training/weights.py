@@ -19,6 +19,7 @@ from cnn_jax.training.checkpoint_format import (
     Notes,
     check_merged,
     check_space,
+    checkpointer,
     items,
     read_arrays,
     read_notes,
@@ -47,10 +48,17 @@ def write_weights(
     arrays = by_path(each[0] if len(each) == 1 else {"networks": each})
     check_space(path.parent, arrays)
     quiet_threads()
-    with quiet(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+    with quiet(), checkpointer(_composite) as writer:
         args = ocp.args.Composite(**items(arrays, {**values, "step": step}))
         writer.save(path, args=args, force=True)
     check_merged(path)
+
+
+def _composite(
+    multiprocessing_options: ocp.options.MultiprocessingOptions,
+) -> ocp.CompositeCheckpointHandler:
+    options = ocp.CompositeOptions(multiprocessing_options=multiprocessing_options)
+    return ocp.CompositeCheckpointHandler(composite_options=options)
 
 
 def remove_weights(path: Path) -> None:
