@@ -8,6 +8,9 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+
+from cnn_jax.training.mesh import place
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
@@ -95,8 +98,8 @@ def on_device(like: Any, x: np.ndarray) -> Any:
     array = jnp.array(x)
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(like))
-    several = isinstance(like, jax.Array) and len(like.devices()) > 1
-    return jax.device_put(array, like.sharding) if several else array
+    sharding = getattr(like, "sharding", None)
+    return place(sharding, array) if isinstance(sharding, NamedSharding) else array
 
 
 def _data(x: Any) -> Any:

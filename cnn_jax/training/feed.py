@@ -172,7 +172,7 @@ def fits(every: Sequence[Dataset], config: Config) -> bool:
 
 def _memory() -> int:
     """The memory of the device in bytes; on a CPU that which the process may use."""
-    statistics = jax.devices()[0].memory_stats() or {}
+    statistics = jax.local_devices()[0].memory_stats() or {}
     here = [psutil.virtual_memory().total, *container_limits()]
     return statistics.get("bytes_limit", min(here))
 

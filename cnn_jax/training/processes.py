@@ -23,6 +23,7 @@ from cnn_jax.training.watch import Watch
 
 TIMEOUT = 100  # Seconds without a sign of life.
 JOIN = 300  # Seconds within which all processes must have come.
+WAIT = 1800  # Seconds for what one process does alone, such as writing a checkpoint.
 
 _rounds = itertools.count()
 _watch: Watch | None = None
@@ -69,13 +70,13 @@ def initialize(
         )
     given = {"coordinator": coordinator, "processes": processes, "process": process}
     missing = [name for name, value in given.items() if value is None]
-    if 0 < len(missing) < len(given):
+    if coordinator is not None and processes is not None and process is not None:
+        _meet(coordinator, processes, process)
+    elif len(missing) < len(given):
         raise ValueError(
             f"`{missing[0]}` is not given: give `coordinator`, `processes` and "
             "`process`, or none of them where a scheduler says them."
         )
-    if coordinator is not None:
-        _meet(coordinator, processes, process)
     jax.distributed.initialize(
         coordinator,
         processes,
@@ -129,7 +130,7 @@ def gather(value: Any) -> list[Any]:
     if not several():
         return [value]
     client, number = multihost.get_jax_distributed_client(), next(_rounds)
-    me, wait = jax.process_index(), 1000 * _timeout
+    me, wait = jax.process_index(), 1000 * WAIT
     client.key_value_set(f"cnn_jax/{number}/{me}", json.dumps(value))
     found = []
     for i in range(jax.process_count()):
@@ -137,7 +138,7 @@ def gather(value: Any) -> list[Any]:
             text = client.blocking_key_value_get(f"cnn_jax/{number}/{i}", wait)
         except jax.errors.JaxRuntimeError as error:
             raise TimeoutError(
-                f"process {i} of {jax.process_count()} did not answer for {_timeout} s."
+                f"process {i} of {jax.process_count()} did not answer for {WAIT} s."
             ) from error
         found.append(json.loads(text))
     if number:  # All have read what was said before.

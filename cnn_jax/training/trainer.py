@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,7 @@ from cnn_jax.training.parts import below, split
 from cnn_jax.training.processes import agree, check_same, several
 from cnn_jax.training.step import (
     Layout,
+    Parts,
     State,
     cleared,
     compiled,
@@ -143,7 +144,7 @@ class Trainer:
             together=self.together,
             mesh=self.mesh,
         )
-        self.states = self._begin(self.run.start)
+        self.states = self._begin(*replicate(self.mesh, (self.parts, self._keys())))
         self.best = self.weights() if self._keeps_best() else []
         self.max_steps = min(feed.max_steps for feed in self.feeds)
         # On the device once and for all, so that no step has to send any.
@@ -157,13 +158,17 @@ class Trainer:
     def _keeps_best(self) -> bool:
         return self.config.keep_best or self.config.patience is not None
 
-    def _begin(self, start: Callable[..., State]) -> list[State]:
-        key, count = jax.random.key(self.config.seed), len(self.nets)
-        keys = key[None] if self.single else jax.random.split(key, count)
-        parts, keys = replicate(self.mesh, (self.parts, keys))
+    def _begin(self, parts: Sequence[Parts], keys: Array) -> list[State]:
+        """The states before the first step, one for each network or one for all."""
         if self.together:
-            return [start(parts, keys)]
-        return [start([parts[i]], keys[i : i + 1]) for i in range(count)]
+            return [self.run.start(parts, keys)]
+        return [
+            self.run.start([part], keys[i : i + 1]) for i, part in enumerate(parts)
+        ]
+
+    def _keys(self) -> Array:
+        key, count = jax.random.key(self.config.seed), len(self.nets)
+        return key[None] if self.single else jax.random.split(key, count)
 
     def advance(self, upto: int, interrupts: Interrupts) -> None:
         """Takes the steps up to `upto`, some of them at a time.
@@ -277,7 +282,7 @@ class Trainer:
         """Names and shapes of `tree`, before any array is on the device."""
 
         def tree() -> dict[str, Any]:
-            states = self._begin(self.run.start)
+            states = self._begin(self.parts, self._keys())
             initial = [(params, rest) for params, _, rest in self.parts]
             return self._named(states, initial if self._keeps_best() else [])
 

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Listener
 from typing import Any, NoReturn
 
 LOST = 75  # The exit status of a process that has lost another: try again later.
@@ -43,7 +43,7 @@ class Watch:
         timeout: float,
     ):
         self._timeout, self._closing = timeout, threading.Event()
-        self._connections: list[Connection] = []
+        self._connections: list[Any] = []
         about: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid()}
         listener, key = None, secrets.token_hex()
         if me == 0:
@@ -59,7 +59,7 @@ class Watch:
             self._start(0, connection)
         threading.Thread(target=self._send, daemon=True).start()
 
-    def _start(self, i: int, connection: Connection) -> None:
+    def _start(self, i: int, connection: Any) -> None:
         self._connections.append(connection)
         arguments = (i, connection)
         threading.Thread(target=self._receive, args=arguments, daemon=True).start()
@@ -93,7 +93,7 @@ class Watch:
             except OSError:  # Its own thread notices.
                 continue
 
-    def _receive(self, i: int, connection: Connection) -> None:
+    def _receive(self, i: int, connection: Any) -> None:
         while True:
             why = f"has given no sign of life for {self._timeout:g} s"
             try:
@@ -137,10 +137,10 @@ class Watch:
             connection.close()
 
 
-def _send(connection: Connection, message: Any) -> None:
+def _send(connection: Any, message: Any) -> None:
     """Sends a JSON value: what is received is never unpickled."""
     connection.send_bytes(json.dumps(message).encode())
 
 
-def _receive(connection: Connection) -> Any:
+def _receive(connection: Any) -> Any:
     return json.loads(connection.recv_bytes())
