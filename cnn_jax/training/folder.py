@@ -194,7 +194,8 @@ class Folder:
     def save_now(self) -> None:
         """Saves, and waits until it is written."""
         self._save()
-        self._manager.wait()
+        if is_first():
+            self._manager.wait()
 
     def finish(self) -> None:
         """Keeps the weights of the networks, the best ones, and the state if asked.
@@ -205,7 +206,6 @@ class Folder:
         Raises:
             NotSavedError: If they could not be written.
         """
-        self._manager.end()
         problem = self._keep_weights() if is_first() else None
         if text := agree(None if problem is None else str(problem)):
             raise problem or NotSavedError(text)
@@ -218,6 +218,7 @@ class Folder:
 
     def _keep_weights(self) -> NotSavedError | None:
         """Writes the weights; returns what to raise if they could not be written."""
+        self._manager.end()
         try:
             self._write_weights()
         except OSError as error:
@@ -262,7 +263,8 @@ class Folder:
 
     def close(self) -> None:
         """Waits until the last checkpoint is written."""
-        self._manager.close()
+        if is_first():
+            self._manager.close()
 
 
 def read_config(folder: str | Path) -> Config:

@@ -162,9 +162,7 @@ class Trainer:
         """The states before the first step, one for each network or one for all."""
         if self.together:
             return [self.run.start(parts, keys)]
-        return [
-            self.run.start([part], keys[i : i + 1]) for i, part in enumerate(parts)
-        ]
+        return [self.run.start([part], keys[i : i + 1]) for i, part in enumerate(parts)]
 
     def _keys(self) -> Array:
         key, count = jax.random.key(self.config.seed), len(self.nets)
