@@ -113,24 +113,22 @@ def _check_number(count: int, every: list[Any]) -> None:
     )
 
 
-def state_spec(mesh: Mesh, shape: tuple[int, ...]) -> PartitionSpec:
+def state_spec(shape: tuple[int, ...], *, fsdp: int) -> PartitionSpec:
     """How an array of the state is laid out: its largest divisible axis over `fsdp`.
 
     Args:
-        mesh: The mesh.
         shape: That of the array.
+        fsdp: The number of devices on that axis of the mesh.
 
     Returns:
         The axes of the mesh that split each of its axes.
 
     Example:
-        >>> mesh = jax.sharding.AbstractMesh((1, 2), AXES)
-        >>> state_spec(mesh, (3, 3, 8, 16)), state_spec(mesh, (7,))
+        >>> state_spec((3, 3, 8, 16), fsdp=2), state_spec((7,), fsdp=2)
         (PartitionSpec(None, None, None, 'fsdp'), PartitionSpec())
     """
-    size = mesh.shape["fsdp"]
-    divisible = [axis for axis, n in enumerate(shape) if n and n % size == 0]
-    if size == 1 or not divisible:
+    divisible = [axis for axis, n in enumerate(shape) if n and n % fsdp == 0]
+    if fsdp == 1 or not divisible:
         return EVERYWHERE
     largest = max(divisible, key=lambda axis: shape[axis])
     return PartitionSpec(*[None] * largest, "fsdp")
@@ -140,7 +138,10 @@ def constrain_state(mesh: Mesh | None, tree: Any) -> Any:
     """Asks the compiler to lay out a state by `state_spec`; to be used in `jit`."""
     if mesh is None:
         return tree
-    return jax.tree.map(lambda x: _constrain(mesh, state_spec(mesh, x.shape), x), tree)
+    fsdp = mesh.shape["fsdp"]
+    return jax.tree.map(
+        lambda x: _constrain(mesh, state_spec(x.shape, fsdp=fsdp), x), tree
+    )
 
 
 def constrain_rows(mesh: Mesh | None, tree: Any) -> Any:
@@ -148,6 +149,13 @@ def constrain_rows(mesh: Mesh | None, tree: Any) -> Any:
     if mesh is None:
         return tree
     return jax.tree.map(partial(_constrain, mesh, ROWS), tree)
+
+
+def constrain_everywhere(mesh: Mesh | None, tree: Any) -> Any:
+    """Asks the compiler to bring arrays together on every device."""
+    if mesh is None:
+        return tree
+    return jax.tree.map(partial(_constrain, mesh, EVERYWHERE), tree)
 
 
 def _constrain(mesh: Mesh, spec: PartitionSpec, x: Any) -> Any:

@@ -18,7 +18,7 @@ from cnn_jax.data.dataset import floats
 from cnn_jax.lowering import compiler_options
 from cnn_jax.tasks import Task
 from cnn_jax.tasks.metrics import Metrics
-from cnn_jax.training.mesh import constrain_rows, constrain_state
+from cnn_jax.training.mesh import constrain_everywhere, constrain_rows, constrain_state
 
 
 class State(NamedTuple):
@@ -90,14 +90,16 @@ def shuffled(
     return jnp.concatenate([order, padding]), step - done
 
 
-def train_step(spec: StepSpec, state: State, batch: Batch) -> State:
+def train_step(
+    spec: StepSpec, state: State, batch: Batch, mesh: Mesh | None = None
+) -> State:
     """Takes a step on a batch, and adds its metrics to `total`.
 
     A step whose loss or weights would not be finite is not taken, nor is any after it.
     The new state is computed inside the branch that keeps it, so that no copy of the
     old state is made only to choose between the two.
     """
-    gradient, rest, found = gradients(spec, state, batch)
+    gradient, rest, found = gradients(spec, state, batch, mesh)
     params, _ = _updated(spec, state, gradient)
     fine = jnp.isfinite(found["loss"]) & ~state.halted & finite(params)
 
@@ -132,10 +134,24 @@ def _updated(
 
 
 def gradients(
-    spec: StepSpec, state: State, batch: Batch
+    spec: StepSpec, state: State, batch: Batch, mesh: Mesh | None = None
 ) -> tuple[nnx.State, nnx.State, Metrics]:
-    """The gradient of the mean loss, the new `rest`, and the metrics."""
-    gradient_of = jax.grad(partial(_objective, spec, state.frozen), has_aux=True)
+    """The gradient of the mean loss, the new `rest`, and the metrics.
+
+    Weights that are split over devices are brought together first, and their gradients
+    are split again: otherwise the compiler may gather activations instead.
+    """
+    state = state._replace(
+        params=constrain_everywhere(mesh, state.params),
+        frozen=constrain_everywhere(mesh, state.frozen),
+        rest=constrain_everywhere(mesh, state.rest),
+    )
+
+    def gradient_of(*arguments: Any) -> Any:
+        objective = partial(_objective, spec, state.frozen)
+        gradient, others = jax.grad(objective, has_aux=True)(*arguments)
+        return constrain_state(mesh, gradient), others
+
     parts = in_parts(spec, state, batch)
     first = jax.tree.map(lambda x: x[0], parts)
     if spec.accumulate == 1:
@@ -326,7 +342,7 @@ def train_steps(
         rows = rows if layout.streamed else constrain_rows(layout.mesh, rows)
         x, y = jax.tree.map(lambda array: array[rows], (inputs, labels))
         batch = constrain_rows(layout.mesh, (x, y, (at >= 0).astype(jnp.float32)))
-        return constrain_state(layout.mesh, train_step(spec, state, batch))
+        return constrain_state(layout.mesh, train_step(spec, state, batch, layout.mesh))
 
     state = jax.lax.fori_loop(0, count, step, state)
     return state, jnp.copy(state.halted)
