@@ -24,6 +24,7 @@ from cnn_jax.training.mesh import (
     EVERYWHERE,
     ROWS,
     from_own_rows,
+    in_turn,
     local_mesh,
     own_rows,
     replicate,
@@ -102,7 +103,7 @@ def predict(
     for start in range(0, count, size):
         rows = slice(start, start + size)
         batch = _batch(mesh, jax.tree.map(lambda x, r=rows: x[r], inputs), size)
-        outputs = _compiled(mesh)(graph, state, batch)
+        outputs = in_turn(mesh, _compiled(mesh)(graph, state, batch))
         rows = slice(min(size, count - start))
         found.append(jax.tree.map(lambda x, r=rows: np.asarray(x)[r], outputs))
     return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
@@ -158,7 +159,8 @@ def evaluate_on(
         number = np.int32(len(jax.tree.leaves(labels)[0]))
         x, y = _batch(mesh, (inputs, labels), size)
         number = replicate(mesh, number)
-        found.append(_compiled_metrics(mesh)(graph, task, state, x, y, number))
+        metrics = _compiled_metrics(mesh)(graph, task, state, x, y, number)
+        found.append(in_turn(mesh, metrics))
     total = Counter()
     for one in jax.device_get(found):
         total.update({name: float(x) for name, x in one.items()})

@@ -207,15 +207,22 @@ def local(mesh: Mesh | None, tree: Any) -> Any:
     """
     if mesh is None:
         return tree
-    return jax.tree.map(lambda x: gathered(mesh, x).addressable_data(0), tree)
+    together = in_turn(mesh, _gather(mesh)(tree))
+    return jax.tree.map(lambda x: x.addressable_data(0), together)
 
 
-def gathered(mesh: Mesh, x: Any) -> Any:
-    """An array that every device holds, from one that may be split."""
-    return x if x.is_fully_replicated else _gather(mesh)(x)
+def in_turn(mesh: Mesh | None, outputs: Any) -> Any:
+    """The outputs of a program, on several CPU devices once it has ended.
+
+    These devices share a few threads, and the threads of two programs that exchange
+    arrays may wait for each other for ever.
+    """
+    if mesh is not None and mesh.devices.flat[0].platform == "cpu":
+        jax.block_until_ready(outputs)
+    return outputs
 
 
 @cache
 def _gather(mesh: Mesh) -> Any:
-    """The compiled identity whose output every device holds."""
-    return jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, EVERYWHERE))
+    """The compiled identity whose outputs every device holds."""
+    return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, EVERYWHERE))

@@ -35,7 +35,7 @@ from cnn_jax.training.fingerprint import digest, function_names, step_hash
 from cnn_jax.training.finite import NotFiniteError, first_nonfinite
 from cnn_jax.training.interrupts import Interrupts
 from cnn_jax.training.memory import check_step
-from cnn_jax.training.mesh import local, make_mesh, replicate
+from cnn_jax.training.mesh import in_turn, local, make_mesh, replicate
 from cnn_jax.training.optim import optimizer as named_optimizer
 from cnn_jax.training.optim import schedule
 from cnn_jax.training.parts import below, split
@@ -151,9 +151,6 @@ class Trainer:
         counts = [np.int32(count) for count in range(self.max_steps + 1)]
         self._counts = replicate(self.mesh, counts)
         self._pace, self._began, self._done = 1, False, 0.0
-        # Several CPU devices share threads: two programs at a time may wait for each
-        # other for ever.
-        self._in_turn = self.mesh is not None and jax.default_backend() == "cpu"
 
     def _keeps_best(self) -> bool:
         return self.config.keep_best or self.config.patience is not None
@@ -193,9 +190,6 @@ class Trainer:
             if sent is not None:
                 self._wait(*sent)  # While the device is at work on the next.
             sent = halted, count, began
-            if self._in_turn:
-                self._wait(*sent)
-                sent = None
         if sent is not None:
             self._wait(*sent)
 
@@ -206,7 +200,7 @@ class Trainer:
             self.states[i], flag = self.run.train_steps(
                 self.states[i], *feed.take(count), self._counts[count]
             )
-            halted.append(flag)
+            halted.append(in_turn(self.mesh, flag))
         self.step += count
         return halted
 
