@@ -89,7 +89,7 @@ def run(config: Config) -> Result:
         {one: step.bytes_per_device() for one, step in steps.items()},
         {one: step.collectives() for one, step in steps.items()},
         _seconds(steps, config.rounds),
-        _processes(config, weights.get(Layout(2))),
+        _processes(config),
     )
     _show(page, result)
     folder.log({"difference": list(result.difference.values())})
@@ -114,28 +114,32 @@ def _seconds(steps: dict[Layout, Step], rounds: int) -> dict[Layout, float]:
     return {one: float(np.median(found)) for one, found in times.items()}
 
 
-def _processes(config: Config, two: np.ndarray | None) -> float | None:
-    """How far two processes are from two devices; None if they do not run."""
-    if not config.processes or two is None or jax.default_backend() != "cpu":
+def _processes(config: Config) -> float | None:
+    """How far two processes are from two devices; None if they do not run.
+
+    The two devices are those of a process of their own: in one with four, XLA divides
+    loops otherwise, which changes the order of additions.
+    """
+    if not config.processes or jax.default_backend() != "cpu":
         return None
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
+        port = str(probe.getsockname()[1])
     with tempfile.TemporaryDirectory() as folder:
-        outs = [Path(folder) / f"{i}.npy" for i in range(2)]
-        workers = [_start(port, i, config.seed, out) for i, out in enumerate(outs)]
+        outs = [Path(folder) / f"{name}.npy" for name in ("0", "1", "alone")]
+        workers = [_start(config.seed, outs[i], 1, port, str(i)) for i in range(2)]
+        workers.append(_start(config.seed, outs[2], 2))
         for worker in workers:
             if worker.wait():
                 raise ValueError(f"a process has ended with status {worker.returncode}")
-        return max(_difference(np.load(out), two) for out in outs)
+        *several, alone = map(np.load, outs)
+        return max(_difference(each, alone) for each in several)
 
 
-def _start(port: int, i: int, seed: int, out: Path) -> subprocess.Popen:
+def _start(seed: int, out: Path, devices: int, *join: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "experiments.devices.worker"]
-    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1", "XLA_FLAGS": ""}
-    return subprocess.Popen(
-        [*command, str(port), str(i), str(seed), str(out)], env=environment
-    )
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices), "XLA_FLAGS": ""}
+    return subprocess.Popen([*command, str(seed), str(out), *join], env=environment)
 
 
 def _show(page: report.Page, result: Result) -> None:

@@ -1,4 +1,7 @@
-"""One of two processes: `… experiments.devices.worker PORT NUMBER SEED OUT`."""
+"""A process of its own: `… experiments.devices.worker SEED OUT [PORT NUMBER]`.
+
+One of two processes with one device each, or with two devices if it is alone.
+"""
 
 import sys
 
@@ -8,11 +11,12 @@ from cnn_jax import training
 from experiments.devices.training import options, train
 
 
-def main(port: str, number: str, seed: str, out: str) -> None:
-    """Trains together with the other one, and writes the weights."""
-    training.initialize(
-        coordinator=f"localhost:{port}", processes=2, process=int(number)
-    )
+def main(seed: str, out: str, port: str = "", number: str = "") -> None:
+    """Trains, and writes the weights."""
+    if port:
+        training.initialize(
+            coordinator=f"localhost:{port}", processes=2, process=int(number)
+        )
     np.save(out, train(int(seed), options(2)))
     training.shutdown()
 
