@@ -11,6 +11,10 @@ import numpy as np
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
+# JAX keeps what `jax.eval_shape` finds of a function as long as the function lives, once
+# per call: one compiled function is asked instead.
+_key_data = jax.jit(jax.random.key_data)
+
 
 def path_name(path: Any) -> str:
     """A path in a tree as text: `params/stages/conv1/kernel`."""
@@ -102,4 +106,5 @@ def _data(x: Any) -> Any:
 
 
 def _shape(x: Any) -> Any:
-    return jax.eval_shape(_data, x)
+    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return _key_data.eval_shape(x) if is_key else x
