@@ -257,7 +257,8 @@ def local_response_norm(
 
     Raises:
         TypeError: If `x` is not floating point, or has no axes.
-        ValueError: If `size` is below 1.
+        ValueError: If `size` is below 1, or more than twice the number of channels: from
+            there on every sum is over all of them.
 
     Example:
         >>> local_response_norm(jnp.array([1.0, 2.0]), size=1, alpha=1.0, beta=1.0)
@@ -273,6 +274,11 @@ def local_response_norm(
         raise TypeError("`x` has 0 axes, but needs at least 1, for channels.")
     size = whole(size, "size", minimum=1)
     wide, channels = promote_to_float32(x), x.shape[-1]
+    if size > 2 * channels:
+        raise ValueError(
+            f"`size` is {size}, but `x` has {channels} channel(s): use a `size` of at "
+            f"most {2 * channels}, twice as many."
+        )
     pads = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
     square = jnp.pad(wide**2, pads)
     around = [
