@@ -11,8 +11,8 @@ import numpy as np
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
-# JAX keeps what `jax.eval_shape` finds of a function as long as the function lives, once
-# per call: one compiled function is asked instead.
+# JAX keeps what each call of `jax.eval_shape` finds for as long as the function lives,
+# and memory would grow: one compiled function is asked instead.
 _key_data = jax.jit(jax.random.key_data)
 
 

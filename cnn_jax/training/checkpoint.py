@@ -13,6 +13,7 @@ from cnn_jax.data.errors import DamagedError
 from cnn_jax.data.quiet import quiet
 from cnn_jax.nn import Chain
 from cnn_jax.training.arrays import (
+    Shapes,
     by_path,
     checksum,
     compare,
@@ -20,7 +21,7 @@ from cnn_jax.training.arrays import (
     path_name,
     shapes_of,
 )
-from cnn_jax.training.checkpoint_format import read_weights, whole
+from cnn_jax.training.checkpoint_format import naming, read_weights, whole
 
 
 def save(folder: str | Path, net: Chain) -> None:
@@ -61,20 +62,23 @@ def restore(folder: str | Path, net: Chain, *, index: int = 0) -> None:
         raise FileNotFoundError(f"{folder} is not a folder with a checkpoint.")
     variables = _variables(net)
     wanted = shapes_of(variables)
-    try:
-        if (folder / "state").is_dir() or (folder / "notes").is_dir():
-            everything = shapes_of(nnx.to_pure_dict(nnx.state(net)))
-            arrays = read_weights(folder, everything, wanted, index)
-        else:
-            arrays = _read(folder, wanted)
-    except DamagedError as error:
-        raise DamagedError(f"{folder} is damaged: {error}.") from None
+    arrays = naming(folder, lambda: _arrays(folder, net, wanted, index))
     state = nnx.state(net, nnx.Not(nnx.RngState))
     pure = jax.tree_util.tree_map_with_path(
         lambda path, _: jnp.asarray(arrays[path_name(path)]), variables
     )
     nnx.replace_by_pure_dict(state, pure)
     nnx.update(net, state)
+
+
+def _arrays(
+    folder: Path, net: Chain, wanted: Shapes, index: int
+) -> dict[str, np.ndarray]:
+    """Arrays of a checkpoint of a run, or of what `save` wrote."""
+    if (folder / "state").is_dir() or (folder / "notes").is_dir():
+        everything = shapes_of(nnx.to_pure_dict(nnx.state(net)))
+        return read_weights(folder, everything, wanted, index)
+    return _read(folder, wanted)
 
 
 def _read(folder: Path, expected: Any) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from cnn_jax.training.checkpoint_format import (
     check_merged,
     check_space,
     items,
+    naming,
     read_arrays,
     read_notes,
     read_weights,
@@ -74,7 +75,7 @@ def load_weights(path: Path, nets: Sequence[Chain]) -> None:
     for i, net in enumerate(nets):
         state = nnx.state(net)
         shapes = shapes_of(nnx.to_pure_dict(state))
-        arrays = _named(path, lambda s=shapes, i=i: read_weights(path, s, s, i))
+        arrays = naming(path, lambda s=shapes, i=i: read_weights(path, s, s, i))
         pure = jax.tree_util.tree_map_with_path(
             lambda at, old, found=arrays: on_device(old, found[path_name(at)]),
             nnx.to_pure_dict(state),
@@ -94,7 +95,7 @@ def weights_of(folder: Path) -> tuple[Path, Notes] | None:
     """
     for path in folder / LAST, folder / BEST:
         if path.is_dir():
-            return path, _named(path, lambda path=path: read_notes(path))
+            return path, naming(path, lambda path=path: read_notes(path))
     return None
 
 
@@ -148,14 +149,6 @@ def _warn(damaged: Mapping[Path, DamagedError], used: Path) -> None:
             f"the checkpoint {path} is damaged ({error}); {used.name} is used.",
             stacklevel=3,
         )
-
-
-def _named(path: Path, read: Any) -> Any:
-    """What `read` returns; an error on damage names the checkpoint."""
-    try:
-        return read()
-    except DamagedError as error:
-        raise DamagedError(f"the checkpoint {path} is damaged ({error}).") from None
 
 
 def _variables(net: Chain) -> Any:
