@@ -257,8 +257,8 @@ def local_response_norm(
 
     Raises:
         TypeError: If `x` is not floating point, or has no axes.
-        ValueError: If `size` is below 1, or more than twice the number of channels: from
-            there on every sum is over all of them.
+        ValueError: If `size` is below 1, or more than twice the number of channels:
+            from there on every sum is over all of them.
 
     Example:
         >>> local_response_norm(jnp.array([1.0, 2.0]), size=1, alpha=1.0, beta=1.0)

@@ -22,6 +22,7 @@ from cnn_jax.training.arrays import (
     shapes_of,
 )
 from cnn_jax.training.checkpoint_format import naming, read_weights, whole
+from cnn_jax.training.weights import first_undamaged
 
 
 def save(folder: str | Path, net: Chain) -> None:
@@ -60,9 +61,29 @@ def restore(folder: str | Path, net: Chain, *, index: int = 0) -> None:
     folder = Path(folder).absolute()
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder with a checkpoint.")
+    naming(folder, lambda: _restore(folder, net, index))
+
+
+def restore_best(folder: str | Path, net: Chain) -> None:
+    """Reads the weights of the best checkpoint of a run into a network.
+
+    A checkpoint whose weights are damaged is passed over, with a warning.
+
+    Args:
+        folder: The folder that `fit` was given.
+        net: Takes over the weights; of the same architecture.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If the network has another architecture, or every checkpoint is
+            damaged.
+    """
+    first_undamaged(folder, lambda path, _: _restore(path, net, 0))
+
+
+def _restore(folder: Path, net: Chain, index: int) -> None:
     variables = _variables(net)
-    wanted = shapes_of(variables)
-    arrays = naming(folder, lambda: _arrays(folder, net, wanted, index))
+    arrays = _arrays(folder, net, shapes_of(variables), index)
     state = nnx.state(net, nnx.Not(nnx.RngState))
     pure = jax.tree_util.tree_map_with_path(
         lambda path, _: jnp.asarray(arrays[path_name(path)]), variables

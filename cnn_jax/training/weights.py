@@ -2,7 +2,7 @@
 
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,22 @@ def best(folder: str | Path) -> Path:
         FileNotFoundError: If there is no checkpoint.
         ValueError: If every checkpoint is damaged.
     """
+    return first_undamaged(folder, lambda path, notes: read_arrays(path, *notes[1:]))
+
+
+def first_undamaged(folder: str | Path, read: Callable[[Path, Notes], object]) -> Path:
+    """The first checkpoint of a run, from the lowest score up, that `read` can read.
+
+    It warns of each damaged checkpoint that is passed over.
+
+    Args:
+        folder: The folder that `fit` was given.
+        read: Gets the folder of a checkpoint and its notes.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If every checkpoint is damaged.
+    """
     root, damaged = (Path(folder) / "checkpoints").absolute(), {}
     notes = {}
     for path in _checkpoints(root):
@@ -122,9 +138,8 @@ def best(folder: str | Path) -> Path:
         except DamagedError as error:
             damaged[path] = error
     for path in sorted(notes, key=lambda path: notes[path].values["score"]):
-        _, shapes, checksums = notes[path]
         try:
-            read_arrays(path, shapes, checksums)
+            read(path, notes[path])
         except DamagedError as error:
             damaged[path] = error
         else:
@@ -147,7 +162,7 @@ def _warn(damaged: Mapping[Path, DamagedError], used: Path) -> None:
     for path, error in damaged.items():
         warnings.warn(
             f"the checkpoint {path} is damaged ({error}); {used.name} is used.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

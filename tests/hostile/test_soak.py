@@ -11,8 +11,8 @@ from tests import files
 
 ROUNDS, WARM = 40, 8  # Five calls a round: 200 in all.
 # What all rounds may leave together. A cache that kept something of every round took
-# 0.5 MB and 800 objects each time, beside up to 0.2 MB of the allocator: 22 MB and 25,000
-# objects. Threads are in pools that fill up slowly.
+# 0.5 MB and 800 objects each time, beside up to 0.2 MB of the allocator: 22 MB and
+# 25,000 objects. Threads are in pools that fill up slowly.
 MEGABYTES, OBJECTS, THREADS = 14, 2000, 4
 
 
