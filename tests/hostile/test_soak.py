@@ -10,10 +10,10 @@ from cnn_jax import data, trained, training
 from tests import files
 
 ROUNDS, WARM = 40, 8  # Five calls a round: 200 in all.
-# What all rounds may leave together. Clean, they left 9 to 11 MB and 36 objects; a cache
-# that kept shapes of every round left 16 MB and 25,000 objects, so objects tell most. A
-# compiled training that is kept has 12 MB, in every round 380 MB. Threads are in pools
-# that fill up slowly.
+# What all rounds may leave together. Clean, they left 9 to 11 MB and 36 objects; a
+# cache that kept shapes of every round left 16 MB and 25,000 objects, so objects tell
+# most. A compiled training that is kept has 12 MB, in every round 380 MB. Threads are
+# in pools that fill up slowly.
 MEGABYTES, OBJECTS, THREADS = 32, 2000, 4
 
 
