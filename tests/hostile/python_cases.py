@@ -497,11 +497,6 @@ SIZES = [
             lambda n: F.affine_grid(np.ones((2, 3), np.float32), (n, n)),
             "`size`",
         ),
-        (
-            "local_response_norm: size",
-            lambda n: F.local_response_norm(X, size=n),
-            "`size`",
-        ),
         ("pixel_shuffle: factor", lambda n: F.pixel_shuffle(X, n), "`"),
         (
             "frame: length",
