@@ -2,6 +2,7 @@
 
 from cnn_jax.tasks.metrics import mean_interval as mean_interval
 from cnn_jax.training.checkpoint import restore as restore
+from cnn_jax.training.checkpoint import restore_best as restore_best
 from cnn_jax.training.checkpoint import save as save
 from cnn_jax.training.checkpoint_manager import NotSavedError as NotSavedError
 from cnn_jax.training.config import Config as Config

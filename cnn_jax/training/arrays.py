@@ -14,6 +14,10 @@ from cnn_jax.training.mesh import place
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
+# JAX keeps what each call of `jax.eval_shape` finds for as long as the function lives,
+# and memory would grow: one compiled function is asked instead.
+_key_data = jax.jit(jax.random.key_data)
+
 
 def path_name(path: Any) -> str:
     """A path in a tree as text: `params/stages/conv1/kernel`."""
@@ -108,4 +112,5 @@ def _data(x: Any) -> Any:
 
 
 def _shape(x: Any) -> Any:
-    return jax.eval_shape(_data, x)
+    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return _key_data.eval_shape(x) if is_key else x

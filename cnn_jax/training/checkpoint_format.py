@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from cnn_jax.data.quiet import quiet
 from cnn_jax.training.arrays import Shapes, by_path, checksum, compare, nested
 from cnn_jax.training.quiet_threads import quiet_threads
 
+T = TypeVar("T")
 MARGIN = 2**20  # Bytes of a checkpoint beside its arrays, at most.
 
 
@@ -199,6 +200,22 @@ def whole(path: Path, read: Callable[[], Any]) -> Any:
         raise DamagedError(
             f"it cannot be read: {type(error).__name__}: {first_line(error)}"
         ) from error
+
+
+def naming(path: Path, read: Callable[[], T]) -> T:
+    """What `read` returns; an error on damage names the checkpoint.
+
+    Args:
+        path: The folder of the checkpoint.
+        read: Reads a part of it.
+
+    Raises:
+        DamagedError: If it is damaged.
+    """
+    try:
+        return read()
+    except DamagedError as error:
+        raise DamagedError(f"the checkpoint {path} is damaged ({error}).") from None
 
 
 def read_weights(
