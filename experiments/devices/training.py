@@ -4,10 +4,11 @@ import re
 from collections import Counter
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from cnn_jax import data, models, training
+from cnn_jax import data, models, nn, training
 from cnn_jax.training.trainer import Trainer
 
 OPERATIONS = "all-gather|all-reduce|collective-permute|all-to-all|reduce-scatter"
@@ -36,7 +37,7 @@ def options(devices: int, *, fsdp: int = 1, epochs: int = 4) -> training.Config:
     )
 
 
-def network(seed: int) -> nnx.Module:
+def network(seed: int) -> nn.Chain:
     """ResNet-20 of 0.27 million weights."""
     return models.build("resnet20", classes=CLASSES, rngs=nnx.Rngs(seed))
 
@@ -85,11 +86,8 @@ class Step:
     def __call__(self) -> None:
         """Takes a step, again and again the same one of the epoch."""
         trainer = self._trainer
-        begin = trainer.states[0].step
-        _, _, order, _ = trainer.feeds[0].take(1)
-        inputs, labels = trainer.feeds[0].inputs, trainer.feeds[0].labels
-        trainer.states[0], halted = trainer.run.train_steps(
-            trainer.states[0], inputs, labels, order, jax.numpy.copy(begin),
-            trainer._counts[1],
-        )  # fmt: skip
+        state = trainer.states[0]
+        chunk = trainer.feeds[0].take(1)._replace(begin=jnp.copy(state.step))
+        one = trainer._counts[1]
+        trainer.states[0], halted = trainer.run.train_steps(state, *chunk, one)
         jax.block_until_ready(halted)
