@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
-from cnn_jax.training.mesh import place
+from cnn_jax.training.mesh import put
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
@@ -103,7 +103,7 @@ def on_device(like: Any, x: np.ndarray) -> Any:
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(like))
     sharding = getattr(like, "sharding", None)
-    return place(sharding, array) if isinstance(sharding, NamedSharding) else array
+    return put(sharding, array) if isinstance(sharding, NamedSharding) else array
 
 
 def _data(x: Any) -> Any:

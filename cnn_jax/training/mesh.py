@@ -166,13 +166,13 @@ def replicate(mesh: Mesh | None, tree: chex.ArrayTree) -> Any:
     """Arrays that every device holds, from arrays that every process holds."""
     if mesh is None:
         return jax.tree.map(jnp.asarray, tree)
-    return jax.tree.map(partial(place, NamedSharding(mesh, EVERYWHERE)), tree)
+    return jax.tree.map(partial(put, NamedSharding(mesh, EVERYWHERE)), tree)
 
 
-def place(sharding: NamedSharding, x: Any) -> Any:
+def put(sharding: NamedSharding, x: Any) -> Any:
     """An array on the devices of a sharding, from one that every process holds."""
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        data = place(sharding, jax.random.key_data(x))
+        data = put(sharding, jax.random.key_data(x))
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
     if sharding.is_fully_addressable:
         return jax.device_put(x, sharding)

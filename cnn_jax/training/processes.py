@@ -19,14 +19,14 @@ from typing import Any
 import jax
 from orbax.checkpoint import multihost
 
-from cnn_jax.training.watch import Watch
+from cnn_jax.training.heartbeat import Heartbeat
 
 TIMEOUT = 100  # Seconds without a sign of life.
 JOIN = 300  # Seconds within which all processes must have come.
 WAIT = 1800  # Seconds for what one process does alone, such as writing a checkpoint.
 
 _rounds = itertools.count()
-_watch: Watch | None = None
+_heartbeat: Heartbeat | None = None
 _timeout = TIMEOUT
 
 
@@ -63,7 +63,7 @@ def initialize(
     Source:
         The coordination service: `jax.distributed.initialize`, JAX 0.10.
     """
-    global _watch, _timeout
+    global _heartbeat, _timeout
     if not isinstance(timeout, int) or timeout < 1:
         raise ValueError(
             f"`timeout` is {timeout!r}, but must be whole seconds above 0."
@@ -82,25 +82,25 @@ def initialize(
         processes,
         process,
         initialization_timeout=JOIN,
-        heartbeat_timeout_seconds=timeout + 30,  # `Watch` is to notice first.
+        heartbeat_timeout_seconds=timeout + 30,  # `Heartbeat` is to notice first.
         shutdown_timeout_seconds=timeout,
     )
     _timeout = timeout
     host = coordinator.rpartition(":")[0] if coordinator else None
     if several():
-        _watch = Watch(jax.process_index(), host, gather, timeout)
+        _heartbeat = Heartbeat(jax.process_index(), host, gather, timeout)
     sys.excepthook = _end_at_once
 
 
 def shutdown() -> None:
     """Leaves the others, when all of them have come this far."""
-    global _watch
-    if _watch is None:
+    global _heartbeat
+    if _heartbeat is None:
         return
-    _watch.stop()
+    _heartbeat.stop()
     gather("end")
-    _watch.close()
-    _watch = None
+    _heartbeat.close()
+    _heartbeat = None
     sys.excepthook = sys.__excepthook__
     jax.distributed.shutdown()
 
@@ -207,7 +207,7 @@ def _differences(first: Any, other: Any) -> str:
 
 def leave(status: int) -> None:
     """Ends this process at once, so that the others need not wait for it."""
-    if _watch is None:
+    if _heartbeat is None:
         return
     sys.stdout.flush()
     sys.stderr.flush()
@@ -219,8 +219,8 @@ def wait_if_lost() -> None:
 
     If so, this process is ended meanwhile, with a line that names the lost one.
     """
-    if _watch is not None:
-        _watch.wait()
+    if _heartbeat is not None:
+        _heartbeat.wait()
 
 
 def _end_at_once(*error: Any) -> None:

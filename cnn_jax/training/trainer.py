@@ -38,6 +38,7 @@ from cnn_jax.training.memory import check_step
 from cnn_jax.training.mesh import in_turn, local, make_mesh, replicate
 from cnn_jax.training.optim import optimizer as named_optimizer
 from cnn_jax.training.optim import schedule
+from cnn_jax.training.order import shuffled
 from cnn_jax.training.parts import below, split
 from cnn_jax.training.processes import agree, check_same, several
 from cnn_jax.training.step import (
@@ -48,7 +49,6 @@ from cnn_jax.training.step import (
     compiled,
     copied,
     forward,
-    shuffled,
     weights,
 )
 from cnn_jax.training.task import spec_of, task_of

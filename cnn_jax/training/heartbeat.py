@@ -21,7 +21,7 @@ WAIT = 2.0  # Seconds until a lost process is noticed, once a computation has fa
 SIGNS = 5  # Signs of life within the time after which a process is taken for lost.
 
 
-class Watch:
+class Heartbeat:
     """Watches the other processes from threads of its own.
 
     Args:
