@@ -125,7 +125,7 @@ def state_spec(shape: tuple[int, ...], *, fsdp: int) -> PartitionSpec:
 
     Example:
         >>> state_spec((3, 3, 8, 16), fsdp=2), state_spec((7,), fsdp=2)
-        (PartitionSpec(None, None, None, 'fsdp'), PartitionSpec())
+        (P(None, None, None, 'fsdp'), P())
     """
     divisible = [axis for axis, n in enumerate(shape) if n and n % fsdp == 0]
     if fsdp == 1 or not divisible:
