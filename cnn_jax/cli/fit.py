@@ -39,6 +39,10 @@ def run_fit(
     standardised = trained.standardised(dataset, about.target)
     records = training.fit(net, standardised, config, folder=folder, resume=True)
     saved = _train(page, folder, records)
+    first = training.is_first()
+    training.shutdown()
+    if not first:  # The first process evaluates, on its own devices.
+        return int(not saved)
     verdict = _judge(page, about, net, dataset)
     saved &= _attempt(lambda: trained.write_verdict(folder, verdict))
     show_mistakes(page, about, net, dataset)

@@ -13,7 +13,8 @@ from cnn_jax.cli.options import DataDir, Drop, Label, RunName, Size, positional
 from cnn_jax.cli.show import show_locality
 from cnn_jax.data.options import refuse
 from cnn_jax.data.splits import check_seed
-from cnn_jax.data.table import SUFFIXES, cells_of
+from cnn_jax.data.table import SUFFIXES
+from cnn_jax.data.table_file import cells_of
 
 
 @dataclasses.dataclass(frozen=True)

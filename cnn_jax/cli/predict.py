@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from cnn_jax import trained
+from cnn_jax import trained, training
 from cnn_jax.cli.options import positional
 from cnn_jax.data.files import reason
 from cnn_jax.data.folder import shown
@@ -23,7 +23,8 @@ Format = Literal["table", "json", "csv"]
 class Predict:
     """Predict the classes or the quantity of files with a trained network.
 
-    Files that cannot be read are reported on the error output; the exit status is 1.
+    Files that cannot be read, and inputs whose prediction is not finite, are reported
+    on the error output; the exit status is 1.
 
     Args:
         run: The run folder.
@@ -41,22 +42,26 @@ class Predict:
         files = expanded(self.files)
         if not files:
             raise ValueError("`files` is empty, but a prediction needs at least one.")
-        broken = 0
+        unread = unpredicted = 0
         kind = _Output if net.about.target is None else _Quantities
         output = kind(self.format, net.about.classes, max(map(len, map(str, files))))
         for name, prediction in net.predict(files):
             if isinstance(prediction, Exception):
-                broken += 1
+                no = isinstance(prediction, training.NotFiniteError)
+                unpredicted += no
+                unread += not no
                 print(f"{name}: {reason(prediction)}", file=sys.stderr)
             else:
                 output.add(name, prediction)
         output.end()
-        if broken:
+        if unread:
             print(
-                f"{broken:,} of {len(files):,} files could not be read.",
+                f"{unread:,} of {len(files):,} files could not be read.",
                 file=sys.stderr,
             )
-        return int(broken > 0)
+        if unpredicted:
+            print(f"{unpredicted:,} input(s) have no prediction.", file=sys.stderr)
+        return int(unread + unpredicted > 0)
 
 
 def expanded(files: Sequence[Path]) -> list[Path]:

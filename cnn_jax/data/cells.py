@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
+LARGEST = float(np.finfo(np.float32).max)  # Larger numbers would be infinite.
 EPOCH = datetime.date(1970, 1, 1).toordinal()
 ORDERS = ("YMD", "DMY", "MDY")  # Of year, month and day; the first that fits is taken.
 PIVOT = 69  # Years of two digits from here on are in the 20th century.

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cnn_jax.data.cells import date, is_missing, number, parsed
+from cnn_jax.data.cells import LARGEST, date, is_missing, number, parsed
 
 RARE = "(rare)"
 
@@ -220,11 +220,13 @@ def _encoded(
 ) -> np.ndarray:
     """Cells as one column of numbers; a cell that cannot be read is refused."""
     values = parsed(cells, read)
-    for i in np.flatnonzero(~np.isfinite(values)).tolist():
+    for i in np.flatnonzero(~(np.abs(values) <= LARGEST)).tolist():
         cell = cells[i]
         if not is_missing(cell) and cell not in column.missing:
+            large = np.isfinite(values[i])
+            expected = f"a number up to {LARGEST:.2g}" if large else kind
             raise ValueError(
-                f"column {column.name!r} has {cell!r} in row {i + 1}, where {kind} is "
-                "expected; correct it, or do not use the column (`drop`)."
+                f"column {column.name!r} has {cell!r} in row {i + 1}, where {expected} "
+                "is expected; correct it, or do not use the column (`drop`)."
             )
     return values[:, None]

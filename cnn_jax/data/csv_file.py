@@ -4,7 +4,8 @@ import csv
 import difflib
 import io
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +15,17 @@ CELLS = 10  # Bytes of a cell in memory for each byte in the file.
 
 
 class Rows(NamedTuple):
-    """The names of the columns of a file, and its cells as text."""
+    """The names of the columns of a file, and its cells as text.
+
+    Args:
+        columns: The names.
+        cells: The cells of each row, without outer spaces.
+        spaced: The number of cells that had some, by column.
+    """
 
     columns: tuple[str, ...]
     cells: list[list[str]]
+    spaced: Mapping[str, int]
 
     def column(self, name: str) -> list[str]:
         """The cells of a column.
@@ -91,7 +99,15 @@ def read_csv(path: str | Path) -> Rows:
             raise ValueError(
                 f"{path} has {len(line)} cells in row {i}, but {len(columns)} columns."
             )
-    return Rows(columns, [[cell.strip() for cell in line] for line in rows])
+    cells = [[cell.strip() for cell in line] for line in rows]
+    spaced = Counter(
+        name
+        for line, own in zip(rows, cells, strict=True)
+        if line != own
+        for name, before, after in zip(columns, line, own, strict=True)
+        if before != after
+    )
+    return Rows(columns, cells, spaced)
 
 
 def _parsed(path: str | Path, text: str) -> list[list[str]]:

@@ -34,12 +34,14 @@ class Origin:
         names: The examples of each split: files, or rows of a table.
         broken: Files that could not be read, with the reason.
         notes: Remarks for the user, such as the number of missing values.
+        fingerprints: A text for each of the names, by which the example is found again.
     """
 
     reader: Any
     names: Mapping[str, tuple[str, ...]]
     broken: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    fingerprints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,13 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnn_jax.data import fingerprint
 from cnn_jax.data.dataset import Split
 from cnn_jax.data.errors import SYSTEM, raise_if_system
 from cnn_jax.data.readers import Reader
@@ -33,16 +34,45 @@ class Files:
         x = self.reader.read(self.root / self.names[row])
         return {self.reader.kind: x, "label": self.labels[row]}
 
+    def take(self, rows: np.ndarray) -> "Files":
+        """Some of the files."""
+        names = tuple(self.names[row] for row in rows)
+        return replace(self, names=names, labels=self.labels[rows])
 
-def read_split(
+
+class Read(NamedTuple):
+    """Files that were read.
+
+    Args:
+        examples: Those that could be read.
+        names: Their names.
+        digests: Of what the network reads, for each of them.
+        broken: The files that could not be read, with the reason.
+        odd: The odd files, with the reason.
+    """
+
+    examples: Split | Files
+    names: tuple[str, ...]
+    digests: tuple[str, ...]
+    broken: dict[str, str]
+    odd: dict[str, str]
+
+    def take(self, rows: np.ndarray) -> Any:
+        """Some of the examples."""
+        if isinstance(self.examples, Files):
+            return self.examples.take(rows)
+        return {name: array[rows] for name, array in self.examples.items()}
+
+
+def read_files(
     root: Path,
     names: Sequence[str],
     labels: np.ndarray,
     reader: Reader,
     *,
     keep: bool = True,
-) -> tuple[Split | Files, dict[str, str], dict[str, str]]:
-    """Reads the files of a split.
+) -> Read:
+    """Reads files, some of which may be broken.
 
     Args:
         root: The folder.
@@ -52,9 +82,9 @@ def read_split(
         keep: Whether to keep the inputs in arrays, or to read files again when needed.
 
     Returns:
-        The split, its broken files and its odd files, both with the reason.
+        The examples, and the broken and odd files.
     """
-    inputs, broken, odd = [], {}, {}
+    inputs, digests, broken, odd = [], [], {}, {}
     paths = [root / name for name in names]
     for name, x in zip(names, attempts(reader, paths), strict=True):
         if isinstance(x, Exception):
@@ -62,15 +92,17 @@ def read_split(
             continue
         if remark := reader.remark(x):  # pyright: ignore[reportAttributeAccessIssue]
             odd[name] = remark
+        digests.append(fingerprint.of_array(x))
         if keep:
             inputs.append(x)
+    valid = tuple(name for name in names if name not in broken)
     labels = labels[np.array([name not in broken for name in names], bool)]
-    if not keep:
-        valid = tuple(name for name in names if name not in broken)
-        return Files(root, valid, labels, reader), broken, odd
-    empty = np.zeros((0, *reader.shape), np.float32)
-    split = {reader.kind: np.stack(inputs) if inputs else empty, "label": labels}
-    return split, broken, odd
+    if keep:
+        empty = np.zeros((0, *reader.shape), np.float32)
+        split = {reader.kind: np.stack(inputs) if inputs else empty, "label": labels}
+    else:
+        split = Files(root, valid, labels, reader)
+    return Read(split, valid, tuple(digests), broken, odd)
 
 
 def remarks(odd: Mapping[str, str]) -> list[str]:

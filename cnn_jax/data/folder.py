@@ -8,13 +8,24 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.data import fingerprint
 from cnn_jax.data.dataset import Dataset, Origin
-from cnn_jax.data.files import AHEAD, WORKERS, check_broken, read_split, remarks
+from cnn_jax.data.files import (
+    AHEAD,
+    WORKERS,
+    Read,
+    check_broken,
+    read_files,
+    remarks,
+)
+from cnn_jax.data.identical import FEW, identities, remarks_on_identical
 from cnn_jax.data.input_size import bytes_of, check_inputs
 from cnn_jax.data.readers import AUDIO_SUFFIXES, IMAGE_SUFFIXES, Framing, Reader
 from cnn_jax.data.sizes import reader_for
+from cnn_jax.data.spelling import alike
 from cnn_jax.data.splits import split_rows
 
+BROKEN = 0.01  # The largest fraction of files that may be broken by default.
 IN_MEMORY = 2**30  # Bytes of inputs up to which they are kept in arrays.
 IGNORED = frozenset(("thumbs.db", "desktop.ini"))
 SPLITS = {
@@ -36,16 +47,15 @@ def load_folder(
     seconds: float | None = None,
     framing: Framing | None = None,
     group: str | None = None,
-    broken: float = 0.01,
+    broken: float = BROKEN,
     seed: int = 0,
-    reader: Reader | None = None,
-    splits: Mapping[str, Sequence[str]] | None = None,
 ) -> Dataset:
     """Reads a folder with one subfolder per class.
 
-    Every file is read once, so that broken files are known before training. Inputs that
-    fit into memory stay there; others are read again when they are needed. Subfolders
-    `train`, `test` and `validation` that hold the class folders are used as splits.
+    Every file is read once, so that broken and identical files are known before
+    training. Inputs that fit into memory stay there; others are read again when they
+    are needed. Subfolders `train`, `test` and `validation` that hold the class folders
+    are used as splits.
 
     Args:
         root: The folder.
@@ -58,8 +68,6 @@ def load_folder(
             expression with parentheses finds what is between them.
         broken: The largest fraction of files that may be broken.
         seed: Of the splits.
-        reader: Reads the files, where it is known.
-        splits: The files of each split, where they are known.
 
     Returns:
         Images as bytes or audio as samples, with classes in alphabetical order.
@@ -68,29 +76,93 @@ def load_folder(
         ValueError: If the folder has another layout, or too many files are broken.
     """
     root = Path(root)
-    files, notes = list_files(root), []
-    if reader is None:
-        paths = [root / name for name in files]
-        form: Any = {"size": size, "rate": rate, "seconds": seconds}
-        reader, notes = reader_for(paths, **form, framing=framing)
-    splits = splits or _splits(root, files, group, seed)
-    classes = tuple(sorted(set(files.values())))
-    count = sum(map(len, splits.values()))
-    keep = count * bytes_of(reader) <= IN_MEMORY
-    held = 2 * count if keep else min(count, AHEAD)
+    files = list_files(root)
+    given = _given(root, files, group)
+    groups = {name: _group(name, group) for name in files} if group else {}
+    form: Any = {"size": size, "rate": rate, "seconds": seconds}
+    paths = [root / name for name in files]
+    reader, notes = reader_for(paths, **form, framing=framing)
+    found = _read(root, files, reader, broken)
+    classes = [files[name] for name in found.names]
+    same = identities(found.digests)
+    if given is None:
+        known = [groups[name] for name in found.names] if group else None
+        parts = split_rows(classes, groups=known, same=same, seed=seed)
+        cause = "`group` decides" if group else FEW
+    else:
+        parts, cause = _rows_of(given, found), "remove them from one of the two"
+    identical = remarks_on_identical(
+        same, parts, found.names, kind="files", cause=cause, classes=classes
+    )
+    return _dataset(root, files, reader, found, parts, [*notes, *identical])
+
+
+def load_files(
+    root: str | Path,
+    files: Mapping[str, str],
+    splits: Mapping[str, Sequence[str]],
+    reader: Reader,
+) -> Dataset:
+    """Reads files whose class and split are known.
+
+    Args:
+        root: The folder.
+        files: The class of each file by its name.
+        splits: The files of each split.
+        reader: Reads them.
+
+    Returns:
+        The data set, with classes in alphabetical order.
+
+    Raises:
+        ValueError: If too many files are broken.
+    """
+    root = Path(root)
+    found = _read(root, files, reader, BROKEN)
+    return _dataset(root, files, reader, found, _rows_of(splits, found), [])
+
+
+def _read(root: Path, files: Mapping[str, str], reader: Reader, broken: float) -> Read:
+    """Reads all files, which stay in memory if they fit into it."""
+    keep = len(files) * bytes_of(reader) <= IN_MEMORY
+    held = 2 * len(files) if keep else min(len(files), AHEAD)
     check_inputs(root, reader, held, workers=WORKERS)
-    read, bad, odd, valid = {}, {}, {}, {}
-    for split, names in splits.items():
-        labels = labels_in(root, names, files, classes)
-        read[split], own_bad, own_odd = read_split(
-            root, names, labels, reader, keep=keep
-        )
-        bad, odd = bad | own_bad, odd | own_odd
-        valid[split] = tuple(name for name in names if name not in own_bad)
-    check_broken(root, count, bad, broken)
-    notes = (*notes, *remarks(odd))
-    origin = Origin(reader, valid, broken=bad, notes=notes)
-    return Dataset(**read, classes=classes, origin=origin)
+    labels = labels_in(root, list(files), files, sorted(set(files.values())))
+    found = read_files(root, list(files), labels, reader, keep=keep)
+    check_broken(root, len(files), found.broken, broken)
+    return found
+
+
+def _dataset(
+    root: Path,
+    files: Mapping[str, str],
+    reader: Reader,
+    found: Read,
+    parts: Mapping[str, np.ndarray],
+    notes: Sequence[str],
+) -> Dataset:
+    """The data set of some files in their splits."""
+    names = {split: tuple(found.names[i] for i in own) for split, own in parts.items()}
+    contents = fingerprint.of_files(root, found.names)
+    prints = {
+        split: tuple(f"{contents[name]}:{files[name]}" for name in own)
+        for split, own in names.items()
+    }
+    notes = (*notes, *remarks(found.odd))
+    origin = Origin(
+        reader, names, broken=found.broken, notes=notes, fingerprints=prints
+    )
+    split = {name: found.take(rows) for name, rows in parts.items()}
+    return Dataset(**split, classes=tuple(sorted(set(files.values()))), origin=origin)
+
+
+def _rows_of(splits: Mapping[str, Sequence[str]], found: Read) -> dict[str, np.ndarray]:
+    """The positions of the files of each split among those that were read."""
+    at = {name: i for i, name in enumerate(found.names)}
+    return {
+        split: np.array([at[name] for name in names if name in at], int)
+        for split, names in splits.items()
+    }
 
 
 def list_files(root: Path) -> dict[str, str]:
@@ -104,7 +176,8 @@ def list_files(root: Path) -> dict[str, str]:
 
     Raises:
         ValueError: If there are fewer than two classes, one is empty, two differ in
-            case only, files lie beside them, or there are both images and audio.
+            case, spaces or number format only, files lie beside them, or there are
+            both images and audio.
     """
     found: dict[str, str] = {}
     for parent in [root / part for part in _parts(root)] or [root]:
@@ -138,8 +211,7 @@ def _listed(root: Path, parent: Path) -> dict[str, str]:
     inside = sorted(filter(shown, parent.iterdir()))
     classes = [path for path in inside if path.is_dir()]
     beside = [path.name for path in inside if not path.is_dir()]
-    lowered = Counter(path.name.lower() for path in classes)
-    alike = [path.name for path in classes if lowered[path.name.lower()] > 1]
+    same = alike(path.name for path in classes)
     expected = "one subfolder per class with nothing beside them is expected"
     if len(classes) < 2:
         names = ", ".join(path.name for path in classes) or "none"
@@ -151,10 +223,10 @@ def _listed(root: Path, parent: Path) -> dict[str, str]:
             f"{parent} has {len(beside)} file(s) beside its {len(classes)} classes, "
             f"such as {beside[0]!r}, but {expected}."
         )
-    if alike:
+    if same:
         raise ValueError(
-            f"{parent} has {' and '.join(alike)}: classes that differ in "
-            "case only; rename or join them."
+            f"{parent} has {' and '.join(same[0])}: classes that differ in case, "
+            "spaces or the format of a number only; rename or join them."
         )
     found = {}
     for folder in classes:
@@ -165,18 +237,15 @@ def _listed(root: Path, parent: Path) -> dict[str, str]:
     return found
 
 
-def _splits(
-    root: Path, classes: Mapping[str, str], group: str | None, seed: int
-) -> dict[str, list[str]]:
-    """The files of each split: those of the folder, or random ones."""
-    names = list(classes)
+def _given(
+    root: Path, classes: Mapping[str, str], group: str | None
+) -> dict[str, list[str]] | None:
+    """The files of each split of a folder that has splits."""
     given: dict[str, list[str]] = {}
-    for name in names if _parts(root) else ():
+    for name in classes if _parts(root) else ():
         given.setdefault(SPLITS[Path(name).parts[0].lower()], []).append(name)
     if len(given) < 2:
-        groups = None if group is None else [_group(name, group) for name in names]
-        rows = split_rows(list(classes.values()), groups=groups, seed=seed)
-        return {split: [names[row] for row in own] for split, own in rows.items()}
+        return None
     if group is not None:
         _check_apart(root, given, group)
     if "test" not in given:

@@ -1,14 +1,16 @@
 """The label column of a table: classes or a quantity."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.data.cells import is_missing
+from cnn_jax.data.cells import LARGEST, is_missing
 from cnn_jax.data.csv_file import Rows, quoted
 from cnn_jax.data.recognise import as_quantity, decimal_of, is_identifier
+from cnn_jax.data.spelling import alike, joined, meaning
 
 MAX_CLASSES = 100
 MIN_QUANTITIES = 10  # Rows, so that each split has some.
@@ -20,7 +22,7 @@ def read_labels(
     """The names of the classes and the label of each row.
 
     A column of numbers with more than 100 different values, or one in three rows, is a
-    quantity.
+    quantity. Classes of one number, such as `1` and `1.0`, are joined.
 
     Args:
         path: The table, for messages.
@@ -36,7 +38,7 @@ def read_labels(
             identifier, or text with too many values.
     """
     cells = _cells(path, rows, label)
-    classes = sorted(set(cells), key=_order)
+    classes = sorted(set(joined(cells).values()), key=_order)
     if len(classes) < 2:
         raise ValueError(f"column {label!r} of {path} is constant: {classes[0]!r}.")
     if len(classes) > max(2, min(MAX_CLASSES, len(cells) // 3)):
@@ -64,14 +66,67 @@ def labels_of(
     """
     rows.check(path, "label", label)
     values = rows.column(str(label))
-    other = sorted(set(values) - set(classes))
+    found = known_labels(values, classes)
+    other = sorted({values[i] for i in np.flatnonzero(found < 0)})
     if other:
         raise ValueError(
             f"column {label!r} of {path} has {quoted(other[:5])}, but the classes are "
             f"{quoted(classes)}."
         )
-    number = {name: i for i, name in enumerate(classes)}
-    return np.array([number[value] for value in values], np.int32)
+    return found
+
+
+def known_labels(values: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """The class of each label, and −1 for one of no class.
+
+    Args:
+        values: Labels as text; a number may have any format.
+        classes: The names of the classes.
+
+    Example:
+        >>> known_labels(["1.0", "2", "3"], ["1", "2"])
+        array([ 0,  1, -1], dtype=int32)
+    """
+    number = {meaning(name): i for i, name in reversed([*enumerate(classes)])}
+    number |= {name: i for i, name in enumerate(classes)}
+    at = {v: number.get(v, number.get(meaning(v), -1)) for v in set(values)}
+    return np.array([at[value] for value in values], np.int32)
+
+
+def remarks_on_labels(rows: Rows, label: str) -> list[str]:
+    """Remarks on classes that were joined, or look alike.
+
+    Args:
+        rows: The cells of a table.
+        label: The column of classes.
+
+    Returns:
+        Which spellings of a number became one class, how many labels had outer spaces,
+        and which classes differ in case or spaces only.
+    """
+    cells = rows.column(label)
+    counts, became = Counter(cells), joined(cells)
+    others = [text for text in sorted(counts) if became[text] != text]
+    notes = []
+    if others:
+        notes.append(
+            f"column {label!r} has the same number in several formats: "
+            f"{sum(counts[text] for text in others):,} label(s) {quoted(others[:5])} "
+            f"were joined with {quoted(sorted({became[t] for t in others})[:5])}"
+        )
+    spaced = rows.spaced.get(label, 0)
+    if 0 < spaced < len(cells):  # In all of them, spaces are part of the delimiter.
+        notes.append(
+            f"column {label!r} has {spaced:,} label(s) with outer spaces, which were "
+            "removed"
+        )
+    for group in alike(sorted(set(became.values()))):
+        sizes = ", ".join(f"{name!r} ({counts[name]:,})" for name in group)
+        notes.append(
+            f"column {label!r} has classes that differ in case or spaces only: "
+            f"{sizes}; they are different classes, unless you spell them alike"
+        )
+    return notes
 
 
 def quantities_of(path: str | Path, rows: Rows, label: str | None) -> np.ndarray:
@@ -95,6 +150,13 @@ def quantities_of(path: str | Path, rows: Rows, label: str | None) -> np.ndarray
         raise ValueError(
             f"column {label!r} of {path} has cells that are no numbers, but a quantity "
             "is expected; correct them, or leave out their rows."
+        )
+    far = np.flatnonzero(np.abs(values) > LARGEST)
+    if len(far):
+        raise ValueError(
+            f"column {label!r} of {path} has {cells[far[0]]!r} in row {far[0] + 1}, "
+            f"which is beyond ±{LARGEST:.2g}, the largest number of a network; correct "
+            "it, or leave out its row."
         )
     return values.astype(np.float32)[:, None]
 

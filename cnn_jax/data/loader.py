@@ -28,7 +28,8 @@ from cnn_jax.data.quiet import quiet
 from cnn_jax.data.readers import Framing, ImageReader
 from cnn_jax.data.splits import check_seed
 from cnn_jax.data.streamed import fit_image
-from cnn_jax.data.table import SUFFIXES, load_table
+from cnn_jax.data.table import SUFFIXES
+from cnn_jax.data.table_file import load_table
 from cnn_jax.data.tfds import full_name, load_tfds, prepared_names
 
 
@@ -50,9 +51,9 @@ def load(
 
     `xo`, `xo/hard`, `xo/clean_14`, `digits`, `synthetic_digits` and
     `synthetic_digits/other_engine` need no network. A folder is read as
-    `folder.load_folder` says, a `.csv` file as `table.load_table` does. Any other name
-    is looked up in TensorFlow Datasets, and read if it is prepared in `data_dir` or can
-    be downloaded.
+    `folder.load_folder` says, a `.csv` file as `table_file.load_table` does. Any other
+    name is looked up in TensorFlow Datasets, and read if it is prepared in `data_dir`
+    or can be downloaded.
 
     A named data set is kept in one file of arrays under `data_dir`, which is all that
     is read the next time; a damaged file is built again, with a warning. A large one is

@@ -159,6 +159,30 @@ def is_identifier(name: str, cells: Sequence[str]) -> bool:
     return not gaps and len(cells) >= COUNTED
 
 
+def identifiers(table: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The columns whose values tell rows apart and say nothing else.
+
+    Args:
+        table: The cells of each column by its name.
+
+    Returns:
+        The names of row and customer numbers, and of text without repeated values.
+
+    Example:
+        >>> cells = [str(i) for i in range(100)]
+        >>> identifiers({"id": cells, "age": cells[:50] * 2})
+        ('id',)
+    """
+    different = [
+        name
+        for name, cells in table.items()
+        if len(set(cells)) >= DIFFERENT * sum(not is_missing(c) for c in cells)
+    ]
+    decimal = decimal_of(table) if different else "."
+    read = {n: _column(n, table[n], table[n], decimal) for n in different}
+    return tuple(name for name, (column, _) in read.items() if column is None)
+
+
 def _column(
     name: str, cells: Sequence[str], counted: Sequence[str], decimal: str
 ) -> tuple[Column | None, str]:
@@ -198,11 +222,20 @@ def _readable(
     return 1 - float(np.isnan(values).mean())
 
 
+def _mark_of(cells: Sequence[str], decimal: str) -> str:
+    """The decimal mark with which most cells are numbers."""
+    readable: dict[str, float] = {}
+    for mark in dict.fromkeys((decimal, ".", ",")):
+        readable[mark] = _readable(cells, number, mark)
+        if readable[mark] == 1:  # No other mark reads more, and reading takes time.
+            break
+    return max(readable, key=readable.__getitem__)
+
+
 def _number_column(
     name: str, cells: Sequence[str], decimal: str
 ) -> tuple[Column, str] | None:
-    marks = dict.fromkeys((decimal, ".", ","))
-    mark = max(marks, key=lambda mark: _readable(cells, number, mark))
+    mark = _mark_of(cells, decimal)
     values = parsed(cells, partial(number, decimal=mark))
     bad = [c for c, value in zip(cells, values, strict=True) if np.isnan(value)]
     few = len(set(values[~np.isnan(values)].tolist())) <= MANY

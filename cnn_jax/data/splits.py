@@ -17,16 +17,20 @@ def split_rows(
     labels: Sequence[Any] | np.ndarray,
     *,
     groups: Sequence[str] | None = None,
+    same: np.ndarray | None = None,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """Random splits `train`, `validation` and `test` of 70, 10 and 20 %.
 
     Splits are stratified by class. Examples of one group, such as the recordings of one
     speaker, stay in one split, so that the test is on groups that were not trained on.
+    Without groups, identical examples stay in one split, unless there are too few
+    different ones.
 
     Args:
         labels: The class of each example.
         groups: The group of each example.
+        same: A number for each example, equal for identical ones.
         seed: Of the random numbers.
 
     Returns:
@@ -42,6 +46,10 @@ def split_rows(
         {'train': 70, 'validation': 10, 'test': 20}
     """
     labels = np.asarray(labels)
+    if groups is None and same is not None:
+        parts = _split_distinct(labels, same, seed)
+        if parts is not None:
+            return parts
     few = {k: n for k, n in Counter(labels.tolist()).items() if n < 3}
     for name, count in few.items():
         raise ValueError(
@@ -58,6 +66,26 @@ def split_rows(
             "split; each class must be in several groups."
         )
     return {"train": train, "validation": validation, "test": test}
+
+
+def _split_distinct(
+    labels: np.ndarray, same: np.ndarray, seed: int
+) -> dict[str, np.ndarray] | None:
+    """Splits with identical examples in one of them.
+
+    Returns:
+        None where a class has fewer than three different examples, or the test split
+        would be less than half or more than twice as large as it should be.
+    """
+    _, first, copy_of = np.unique(same, return_index=True, return_inverse=True)
+    counts = Counter(labels[first].tolist())
+    if set(counts) != set(labels.tolist()) or min(counts.values()) < 3:
+        return None
+    parts = split_rows(labels[first], seed=seed)
+    parts = {n: np.flatnonzero(np.isin(copy_of, rows)) for n, rows in parts.items()}
+    fraction = len(parts["test"]) / len(labels)
+    copies = len(first) < len(labels)
+    return None if copies and not TEST / 2 <= fraction <= 2 * TEST else parts
 
 
 def check_seed(seed: Any) -> None:

@@ -11,12 +11,7 @@ import numpy as np
 from cnn_jax.data.columns import Column, from_fields, to_fields
 from cnn_jax.data.csv_file import Rows, quoted
 from cnn_jax.data.csv_file import read_csv as read_csv
-from cnn_jax.data.dataset import Dataset, Origin
-from cnn_jax.data.labels import read_labels, strata
-from cnn_jax.data.recognise import recognise
-from cnn_jax.data.splits import split_rows
 
-CONSTANT = 1e-12  # Largest range of a constant column, over max(1, |maximum|).
 SUFFIXES = (".csv", ".tsv")
 
 
@@ -84,8 +79,18 @@ class Table:
 
     def standardise(self, numbers: np.ndarray) -> np.ndarray:
         """Encoded columns, NaN where a value is missing, as the network reads them."""
-        scaled = (numbers - np.array(self.means)) / np.array(self.deviations)
-        return np.where(np.isnan(numbers), 0, scaled).astype(np.float32)
+        with np.errstate(over="ignore"):
+            scaled = (numbers - np.array(self.means)) / np.array(self.deviations)
+            scaled = np.where(np.isnan(numbers), 0, scaled).astype(np.float32)
+        if not np.isfinite(scaled).all():
+            row, column = np.argwhere(~np.isfinite(scaled))[0]
+            raise ValueError(
+                f"column {self.names[column]!r} has {numbers[row, column]:g} in row "
+                f"{row + 1}, too far from the mean of {self.means[column]:g} for a "
+                f"deviation of {self.deviations[column]:g}; correct it, or leave its "
+                "cell empty."
+            )
+        return scaled
 
     def to_fields(self) -> dict[str, Any]:
         """The table as JSON values."""
@@ -117,93 +122,6 @@ def encode(rows: Rows, columns: Sequence[Column]) -> np.ndarray:
     return np.concatenate(encoded, axis=1)
 
 
-def load_table(
-    path: str | Path,
-    *,
-    label: str | None,
-    group: str | None = None,
-    drop: Sequence[str] = (),
-    seed: int = 0,
-    splits: dict[str, Sequence[str]] | None = None,
-    reader: Table | None = None,
-) -> Dataset:
-    """Reads a CSV file with one row per example.
-
-    Args:
-        path: The file, with the names of its columns in the first line.
-        label: The column of classes or of a quantity.
-        group: A column; all rows with one of its values are in one split.
-        drop: Columns that are not used.
-        seed: Of the splits.
-        splits: The rows of each split, counted from 1, where they are known.
-        reader: The reader of an earlier run; by default one is made for this table.
-
-    Returns:
-        Encoded columns, with classes in the order of their numbers or names, or with
-        quantities as labels.
-
-    Raises:
-        ValueError: If it is no table, no column can be used, or the label is missing in
-            a row, constant, an identifier, or text with too many values.
-    """
-    rows = read_csv(path)
-    for name, value in ("label", label), ("group", group), *(("drop", d) for d in drop):
-        if value is not None or name == "label":
-            rows.check(path, name, value)
-    sides = tuple(name for name in (label, group, *drop) if name)
-    classes, labels = read_labels(path, rows, label)
-    if splits is None:
-        groups = None if group is None else rows.column(group)
-        parts = _split(path, rows, str(label), labels, groups, seed)
-    else:
-        parts = {n: np.array([int(r) - 1 for r in s]) for n, s in splits.items()}
-    with in_file(path):
-        notes: list[str] = []
-        if reader is None:
-            reader, numbers, notes = _recognised(rows, parts["train"], sides)
-        else:
-            numbers = reader.encode(rows)
-        table = reader.standardise(numbers)
-    notes += _note_on_missing(reader.names, numbers)
-    if labels.ndim == 2:
-        notes.append(_note_on_quantity(str(label), labels[parts["train"]]))
-    parted = {n: {"table": table[r], "label": labels[r]} for n, r in parts.items()}
-    names = {n: tuple(str(row + 1) for row in r) for n, r in parts.items()}
-    origin = Origin(reader, names, notes=tuple(notes))
-    return Dataset(**parted, classes=classes, origin=origin)
-
-
-def cells_of(
-    path: str | Path, *, label: str | None, drop: Sequence[str] = ()
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The cells of a table as text, and the classes separately.
-
-    Args:
-        path: A CSV file.
-        label: The column of classes.
-        drop: Columns that are not used.
-
-    Returns:
-        Text of shape (rows, columns), the class of each row, and the names of columns.
-
-    Raises:
-        ValueError: If a column is missing, or the label is missing in a row, constant
-            or a quantity.
-    """
-    rows = read_csv(path)
-    for name, value in ("label", label), *(("drop", column) for column in drop):
-        rows.check(path, name, value)
-    classes, labels = read_labels(path, rows, label)
-    if labels.ndim == 2:
-        raise ValueError(
-            f"column {label!r} of {path} is a quantity, but classes are expected; cut "
-            "it into classes first, such as low, middle and high."
-        )
-    kept = [name for name in rows.columns if name not in (label, *drop)]
-    cells = np.array([rows.column(name) for name in kept], object).T
-    return cells, np.array(classes)[labels], kept
-
-
 @contextlib.contextmanager
 def in_file(path: str | Path) -> Iterator[None]:
     """Puts the name of a file in front of the message of an error.
@@ -215,84 +133,3 @@ def in_file(path: str | Path) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _split(
-    path: str | Path,
-    rows: Rows,
-    label: str,
-    labels: np.ndarray,
-    groups: Sequence[str] | None,
-    seed: int,
-) -> dict[str, np.ndarray]:
-    """The rows of each split, stratified by class or by ranges of a quantity."""
-    if labels.ndim == 1:
-        return split_rows(rows.column(label), groups=groups, seed=seed)
-    # Groups may leave no row of a range for training, which does not matter.
-    by = strata(labels) if groups is None else np.zeros(len(labels), int)
-    return split_rows(by, groups=groups, seed=seed)
-
-
-def _recognised(
-    rows: Rows, train: np.ndarray, sides: tuple[str, ...]
-) -> tuple[Table, np.ndarray, list[str]]:
-    """A reader for these rows, their encoding, and remarks."""
-    cells = {name: rows.column(name) for name in rows.columns if name not in sides}
-    found = recognise(cells, train=train)
-    columns, arrays, notes = [], [], list(found.notes)
-    for column in found.columns:
-        array = column.encode(cells[column.name])
-        if _varies(array[train]):
-            columns.append(column)
-            arrays.append(array)
-        else:
-            notes.append(
-                f"column {column.name!r} is constant or empty in the training rows, "
-                "and is not used"
-            )
-    if not columns:
-        more = f" that can be used: {'; '.join(notes)}" if notes else ""
-        raise ValueError(f"it has no column besides {quoted(sides)}{more}.")
-    numbers = np.concatenate(arrays, axis=1)
-    used = {column.name for column in columns}
-    unused = tuple(name for name in cells if name not in used)
-    reader = Table(
-        tuple(columns), *_statistics(columns, numbers[train]), sides + unused
-    )
-    return reader, numbers, notes
-
-
-def _varies(numbers: np.ndarray) -> bool:
-    """Whether one of some columns has different values, apart from missing ones."""
-    present = np.isfinite(numbers)
-    low = np.where(present, numbers, np.inf).min(axis=0)
-    high = np.where(present, numbers, -np.inf).max(axis=0)
-    return bool((high - low > CONSTANT * np.maximum(1, np.abs(high))).any())
-
-
-def _statistics(
-    columns: Sequence[Column], numbers: np.ndarray
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Means and deviations without missing values; 0 and 1 for the columns of text."""
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler().fit(numbers)
-    scaled = np.concatenate([[c.scaled] * len(c.names) for c in columns])
-    means = np.where(scaled, np.asarray(scaler.mean_), 0.0)
-    deviations = np.where(scaled, np.asarray(scaler.scale_), 1.0)
-    return tuple(means.tolist()), tuple(deviations.tolist())
-
-
-def _note_on_missing(names: Sequence[str], numbers: np.ndarray) -> list[str]:
-    missing = np.isnan(numbers).sum(axis=0)
-    counts = [f"{n!r} ({c:,})" for n, c in zip(names, missing, strict=True) if c]
-    if not counts:
-        return []
-    return [f"missing values became the mean of their column: {', '.join(counts)}"]
-
-
-def _note_on_quantity(label: str, labels: np.ndarray) -> str:
-    return (
-        f"column {label!r} is a quantity from {labels.min():g} to {labels.max():g} in "
-        f"the training rows, with mean {labels.mean():g}"
-    )

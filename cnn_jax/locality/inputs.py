@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnn_jax.data.cells import LARGEST
 from cnn_jax.data.recognise import recognise
 
 MIN_ROWS = 10  # Of each class.
@@ -125,8 +126,11 @@ def _encoded(
     """Each column of numbers; text is encoded as in `data.recognise`."""
     if inputs.dtype.kind in "fiub":
         for name, column in zip(names, inputs.T, strict=True):
-            if np.isinf(column).any():
-                raise ValueError(f"column {name!r} has infinite values.")
+            if (np.abs(column.astype(np.float64)) > LARGEST).any():
+                raise ValueError(
+                    f"column {name!r} has values that are infinite or beyond "
+                    f"±{LARGEST:.2g}, the largest number of a network; correct them."
+                )
         return dict(zip(names, inputs.T.astype(np.float64), strict=True))
     cells = [[str(cell).strip() for cell in column] for column in inputs.T]
     table = dict(zip(names, cells, strict=True))

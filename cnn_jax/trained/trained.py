@@ -9,17 +9,23 @@ import numpy as np
 
 from cnn_jax import training
 from cnn_jax.data import Dataset, Split
-from cnn_jax.data.files import attempts, check_broken, read_split
-from cnn_jax.data.folder import labels_in, list_files
+from cnn_jax.data.files import attempts, check_broken, read_files
+from cnn_jax.data.folder import BROKEN, labels_in, list_files
 from cnn_jax.data.labels import labels_of, quantities_of
 from cnn_jax.data.options import check_text
 from cnn_jax.data.readers import Reader, from_fields
 from cnn_jax.data.table import SUFFIXES as TABLES
 from cnn_jax.data.table import Table, in_file, read_csv
+from cnn_jax.data.table_file import fingerprints
 from cnn_jax.nn import Chain
+from cnn_jax.trained.find import fingerprints_of_files, warn_of_training
 from cnn_jax.trained.metadata import Metadata, read_metadata
-from cnn_jax.trained.run_data import load_named
-from cnn_jax.trained.splits import read_splits
+from cnn_jax.trained.run_data import (
+    check_named,
+    load_named,
+    read_table,
+    read_test_files,
+)
 
 BATCH = 64  # The size of every batch, so that there is one compilation.
 
@@ -53,7 +59,8 @@ class Trained:
 
         Returns:
             The name of each file, for a table with `:` and the row, and the probability
-            of each class or the quantity; or the reason why it could not be read.
+            of each class or the quantity; or the reason why it could not be read, or
+            why the network has no finite prediction for it.
 
         Raises:
             TypeError: If `files` is a single path, or something else than paths.
@@ -76,7 +83,8 @@ class Trained:
             valid = [x for _, x in chunk if not isinstance(x, Exception)]
             predictions = iter(self._predict(valid))
             for name, x in chunk:
-                yield name, x if isinstance(x, Exception) else next(predictions)
+                failed = isinstance(x, Exception)
+                yield name, x if failed else _finite(next(predictions))
 
     def _predict(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Probabilities or quantities, from a batch that is padded to one size."""
@@ -90,6 +98,8 @@ class Trained:
     def examples(self, name: str | Path | None = None) -> Split:
         """Labelled examples for an evaluation.
 
+        Examples of the training split among them are counted, and a warning says so.
+
         Args:
             name: A folder, a CSV file or a named data set; by default the test split of
                 the run.
@@ -99,21 +109,30 @@ class Trained:
 
         Raises:
             TypeError: If `name` is no text.
-            ValueError: If there are classes that the network was not trained on.
+            ValueError: If there are classes that the network was not trained on, or
+                examples of the test split are gone or altered.
         """
         if name is not None:
             check_text("data", name, (str, Path))
         where = Path(self.about.data if name is None else name).expanduser()
         if isinstance(self.reader, Table):
-            return self._table(self.reader, where, ours=name is None)
+            if name is None:
+                return read_table(self.folder, self.about, self.reader, ["test"])[0][
+                    "test"
+                ]
+            return self._table(self.reader, where)
         if where.suffix.lower() in TABLES:
             kind = {"image": "images", "signal": "audio"}[self.reader.kind]
             raise ValueError(
                 f"{where} is a table, but {self.folder} was trained on {kind}."
             )
+        if where.is_dir() and name is None:
+            return read_test_files(self.folder, self.about, self.reader, where)
         if where.is_dir():
-            return self._files(where, ours=name is None)
+            return self._files(where)
         found = load_named(self.about, self.reader, name and str(name))
+        if name is None:
+            check_named(self.folder, self.about, {"test": found.test})
         return found.test | {"label": self._labels(where, found)}
 
     def _labels(self, where: Path, found: Dataset) -> np.ndarray:
@@ -129,7 +148,7 @@ class Trained:
                 f"was trained on {', '.join(self.about.classes)}."
             )
 
-    def _table(self, reader: Table, path: Path, *, ours: bool) -> Split:
+    def _table(self, reader: Table, path: Path) -> Split:
         rows = read_csv(path)
         if self.about.target is None:
             labels = labels_of(path, rows, self.about.label, self.about.classes)
@@ -137,19 +156,28 @@ class Trained:
             labels = quantities_of(path, rows, self.about.label)
         with in_file(path):
             split = {"table": reader.fit(rows), "label": labels}
-        if not ours:
-            return split
-        kept = np.array([int(row) - 1 for row in read_splits(self.folder)["test"]])
-        return {field: array[kept] for field, array in split.items()}
+        warn_of_training(self.folder, path, fingerprints(**split))
+        return split
 
-    def _files(self, root: Path, *, ours: bool) -> Split:
+    def _files(self, root: Path) -> Split:
         files = list_files(root)
         self._check_classes(root, sorted(set(files.values())))
-        names = read_splits(self.folder)["test"] if ours else list(files)
-        labels = labels_in(root, names, files, self.about.classes)
-        found, bad, _ = read_split(root, names, labels, self.reader)
-        check_broken(root, len(names), bad, 0.01)
-        return found  # pyright: ignore[reportReturnType]
+        labels = labels_in(root, list(files), files, self.about.classes)
+        found = read_files(root, list(files), labels, self.reader)
+        check_broken(root, len(files), found.broken, BROKEN)
+        present = fingerprints_of_files(root, found.names, files)
+        warn_of_training(self.folder, root, list(present.values()))
+        return found.examples  # pyright: ignore[reportReturnType]
+
+
+def _finite(prediction: np.ndarray) -> np.ndarray | Exception:
+    """A prediction, or the reason why there is none."""
+    if np.isfinite(prediction).all():
+        return prediction
+    return training.NotFiniteError(
+        "its prediction is NaN or infinite: values of the input are too large for the "
+        "network"
+    )
 
 
 def _rows(
@@ -179,5 +207,5 @@ def load(folder: str | Path) -> Trained:
         raise TypeError(f"`folder` is {folder!r}, but must be the path of a run.")
     about = read_metadata(folder)
     net = about.build()
-    training.restore(training.best(folder), net)
+    training.restore_best(folder, net)
     return Trained(Path(folder), about, net, from_fields(about.reader))

@@ -19,7 +19,7 @@ from cnn_jax.training.step import (
 
 
 class NotFiniteError(FloatingPointError):
-    """A step would have given a loss or weights that are NaN or infinite."""
+    """A loss, weights or a prediction would be NaN or infinite."""
 
 
 def first_nonfinite(spec: StepSpec, state: State, batch: Batch) -> str:

@@ -17,7 +17,7 @@ from cnn_jax.tasks import Task
 from cnn_jax.tasks.metrics import Loss
 from cnn_jax.training.config import Config
 from cnn_jax.training.early_stopping import EarlyStopping
-from cnn_jax.training.evaluate import evaluate
+from cnn_jax.training.evaluate import evaluate_on
 from cnn_jax.training.folder import Folder
 from cnn_jax.training.interrupts import Interrupts
 from cnn_jax.training.record import Record
@@ -153,6 +153,7 @@ def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None,
                 trainer.best = trainer.weights()
             if folder is not None:
                 folder.write(record, best=best)
+            interrupts.share()
             interrupts.check()
             interrupts.busy = False
             yield record
@@ -202,7 +203,7 @@ def _validate(trainer: Trainer) -> dict[str, Any]:
     sets = trainer.datasets * (len(trainer.nets) // len(trainer.datasets))
     task = trainer.spec.task.for_evaluation()
     each = [
-        evaluate(net, one.validation, task=task)
+        evaluate_on(trainer.mesh, net, one.validation, task)
         for net, one in zip(trainer.nets, sets, strict=True)
         if one.validation is not None
     ]

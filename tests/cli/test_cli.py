@@ -203,6 +203,30 @@ def test_a_finished_run_is_resumed_to_the_same_end(table_run, capsys):
     assert run_cli(capsys, "evaluate", run)[0] == before
 
 
+@pytest.mark.full
+def test_random_labels_stay_random_after_the_table_is_sorted(tmp_path, capsys):
+    """Sorting would move rows of the training into the test."""
+    rng = np.random.default_rng(0)
+    lines = [
+        ",".join([*(f"{x:.4f}" for x in rng.normal(size=3)), "pq"[rng.integers(2)]])
+        for _ in range(300)
+    ]
+    table = tmp_path / "a.csv"
+    table.write_text("\n".join(["a,b,c,y", *lines]) + "\n", "utf-8")
+    words = ["--label", "y", "--epochs", 40, "--runs", tmp_path, "--name", "r"]
+    assert run_cli(capsys, "train", table, *words)[2] == 0
+    run = tmp_path / "train" / "r"
+    before = run_cli(capsys, "evaluate", run)
+    table.write_text("\n".join(["a,b,c,y", *sorted(lines)]) + "\n", "utf-8")
+    assert run_cli(capsys, "evaluate", run) == before
+    assert run_cli(capsys, "resume", run)[2] == 0
+    assert run_cli(capsys, "evaluate", run) == before
+    table.write_text("\n".join(["a,b,c,y", *sorted(lines)[:150]]) + "\n", "utf-8")
+    out, text, code = run_cli(capsys, "evaluate", run)
+    assert (out, code) == ("", 1)
+    assert re.search(r"\d+ of 60 rows of the test split are gone", text)
+
+
 @pytest.fixture(scope="module")
 def sales_run(tmp_path_factory):
     """A run on a quantity, and its table."""

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from cnn_jax import data, locality
-from cnn_jax.data.table import cells_of
+from cnn_jax.data.table_file import cells_of
 from cnn_jax.locality import Interval, report, statistics, study
 
 KEY = jax.random.key(0)
@@ -242,7 +242,7 @@ def test_a_column_that_is_the_label_is_named(rng):
         (lambda x, y: (x[:, :1], y), "has 1 position.s., but order needs"),
         (
             lambda x, y: (np.where(x > 2, np.inf, x), y),
-            "column 'column .' has inf",
+            "column 'column .' has values that are inf",
         ),
         (lambda x, y: (x[..., None] * np.nan, y), "values that are NaN or infinite"),
     ],
