@@ -2,7 +2,7 @@
 
 The subpackages are imported when first used:
 
-    lowering, functional, nn, models, data, tasks, training, report, export
+    lowering, functional, nn, models, data, tasks, training, report, explain, export
 
 `trained` holds a trained network with everything needed to use it; `cli` has the
 commands. `compiler_options` returns options for `jax.jit` around a network.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnn_jax import (
         data,
+        explain,
         export,
         functional,
         lowering,
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "compiler_options",
     "data",
+    "explain",
     "export",
     "functional",
     "lowering",

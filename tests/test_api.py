@@ -8,16 +8,19 @@ import cnn_jax
 from cnn_jax import functional, models, nn
 
 NAMES = (
-    "functional lowering nn models data tasks training report locality trained export "
-    "cli"
+    "functional lowering nn models data tasks training report explain locality export"
 )
 LAYERS = [
     importlib.import_module(f"cnn_jax.{name}")
-    for name in NAMES.split()
+    for name in [*NAMES.split(), "trained", "cli"]
     if find_spec(f"cnn_jax.{name}")
 ]
 # Results and designs of the package itself have no source to name.
-RESULTS = {"ReceptiveField", "Row", "Summary", "Pretrained"}
+RESULTS = {
+    *("ReceptiveField", "Row", "Summary", "Pretrained"),
+    *("Integrated", "Unit", "TopExamples", "Nearest", "Maximized", "Term", "Terms"),
+    *("Curve", "Sanity"),
+}
 NO_SOURCE = RESULTS | {"Chain", "identity"}
 
 
@@ -43,9 +46,9 @@ def parameters_of(keep, *kinds):
 FUNCTIONS = parameters_of(
     inspect.isfunction,
     *("functional", "nn", "models", "data", "tasks"),
-    *("training", "report", "locality", "trained", "export"),
+    *("training", "report", "explain", "locality", "trained", "export"),
 )
-OPERATIONS = parameters_of(callable, "functional", "nn", "models")
+OPERATIONS = parameters_of(callable, "functional", "nn", "models", "explain")
 
 
 def test_layers_are_found_by_name():
@@ -66,7 +69,7 @@ def test_options_are_keyword_only(function):
     parameters = inspect.signature(function).parameters.values()
     positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     optional = [p.name for p in positional if p.default is not p.empty]
-    assert set(optional) <= {"scale", "bias"}
+    assert set(optional) <= {"scale", "bias", "target"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

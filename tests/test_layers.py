@@ -19,11 +19,12 @@ RESTS_ON = {
     "models": {"nn"},
     "data": {"functional"},
     "tasks": {"functional", "nn"},
+    "explain": {"nn", "report"},
     "training": {"nn", "data", "tasks", "report"},
     "locality": {"models", "training"},
     "trained": {"models", "training"},
     "export": {"models"},
-    "cli": {"export", "locality", "trained"},
+    "cli": {"explain", "export", "locality", "trained"},
     "__main__": {"cli"},
 }
 ONLY_IN = {"matplotlib": "report", "tensorflow_datasets": "data"}

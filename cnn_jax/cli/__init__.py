@@ -9,6 +9,7 @@ import tyro
 from cnn_jax.cli.datasets import Datasets
 from cnn_jax.cli.errors import exits
 from cnn_jax.cli.evaluate import Evaluate
+from cnn_jax.cli.explain import Explain
 from cnn_jax.cli.export import Export
 from cnn_jax.cli.locality import Locality
 from cnn_jax.cli.models import Models
@@ -22,6 +23,7 @@ COMMANDS = (
     | Resume
     | Evaluate
     | Predict
+    | Explain
     | Export
     | Locality
     | Summary

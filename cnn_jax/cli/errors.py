@@ -14,6 +14,7 @@ from types import TracebackType
 import jax
 
 from cnn_jax import training
+from cnn_jax.training import processes
 
 PACKAGE = Path(__file__).parents[1]
 RAISE = opmap["RAISE_VARARGS"]
@@ -53,12 +54,15 @@ def exits() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
+        processes.wait_if_lost()
         if isinstance(error, OSError) or _is_memory(error) or is_documented(error):
             _complain(f"error: {message_of(error)}")
             _flush()
+            processes.leave(ERROR)
             sys.exit(ERROR)
         traceback.print_exc()
         _complain("This is a bug of cnn-jax. Please report it with the lines above.")
+        processes.leave(BUG)
         sys.exit(BUG)
 
 

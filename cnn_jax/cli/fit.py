@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from cnn_jax import nn, report, trained, training
+from cnn_jax.cli.mistakes import show_mistakes
 from cnn_jax.cli.quantities import show_quantities
 from cnn_jax.cli.reuse import remove_start
 from cnn_jax.cli.show import show_verdict
@@ -39,10 +40,15 @@ def run_fit(
     standardised = trained.standardised(dataset, about.target)
     records = training.fit(net, standardised, config, folder=folder, resume=True)
     saved = _train(page, folder, records)
+    first = training.is_first()
+    training.shutdown()
+    if not first:  # The first process evaluates, on its own devices.
+        return int(not saved)
     if saved:
         remove_start(folder)
     verdict = _judge(page, about, net, dataset)
     saved &= _attempt(lambda: trained.write_verdict(folder, verdict))
+    show_mistakes(page, about, net, dataset)
     page.section("The training in detail")
     saved &= _attempt(
         lambda: training.write_report(folder, net, standardised, page=page)

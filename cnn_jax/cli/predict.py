@@ -39,7 +39,7 @@ class Predict:
     def __call__(self) -> int:
         """Prints a prediction for each file."""
         net = trained.load(self.run)
-        files = _expanded(self.files)
+        files = expanded(self.files)
         if not files:
             raise ValueError("`files` is empty, but a prediction needs at least one.")
         unread = unpredicted = 0
@@ -64,8 +64,12 @@ class Predict:
         return int(unread + unpredicted > 0)
 
 
-def _expanded(files: Sequence[Path]) -> list[Path]:
-    """Files, with folders replaced by the files below them."""
+def expanded(files: Sequence[Path]) -> list[Path]:
+    """Files, with folders replaced by the files below them.
+
+    Args:
+        files: Files and folders.
+    """
     found: list[Path] = []
     for file in files:
         inside = sorted(filter(shown, file.rglob("*"))) if file.is_dir() else [file]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cnn_jax import data, models, report, trained, training
+from cnn_jax import data, models, nn, trained, training
+from cnn_jax.cli.cluster import Cluster, Options, shared_folder
 from cnn_jax.cli.fit import run_fit
 from cnn_jax.cli.options import (
     FROM_DATA,
@@ -25,6 +26,7 @@ from cnn_jax.data.augment import AugmentName
 from cnn_jax.data.options import check_positive, refuse
 from cnn_jax.data.readers import Framing
 from cnn_jax.data.splits import with_validation
+from cnn_jax.training.processes import agree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Train:
         runs: The folder of all runs.
         data_dir: The folder of named data sets.
         seed: For splits, weights and training.
+        cluster: Devices and processes.
     """
 
     data: Annotated[str, *positional("DATA")]
@@ -102,12 +105,14 @@ class Train:
     runs: Path = Path("runs")
     data_dir: DataDir = None
     seed: int = 0
+    cluster: Options = dataclasses.field(default_factory=Cluster)
 
     def __call__(self) -> int:
         """Trains, evaluates and writes a report."""
         began = time.time()
         self._check()
-        page = report.Page(f"Training on {self.data}")
+        self.cluster.join()
+        page = self.cluster.page(f"Training on {self.data}")
         dataset = self._load()
         show_data(page, self.data, dataset)
         show_imbalance(page, dataset, self.class_weights)
@@ -126,15 +131,21 @@ class Train:
             config = self._config(dataset, model, harmless)
         if self.minutes is not None:
             epochs = trained.epochs_within(self.minutes, net, dataset, config)
+            epochs = agree(epochs)
             config = dataclasses.replace(config, epochs=epochs)
         show_plan(page, about, reason, config, dataset)
         if more:
             train_head(page, net, dataset, first)
+        folder = shared_folder(lambda: self._folder(about, dataset, net))
+        return run_fit(page, folder, net, dataset, config, began)
+
+    def _folder(self, about: trained.Metadata, dataset: Dataset, net: nn.Chain) -> Path:
+        """The run folder, with what the other commands need."""
         folder = training.Run.create(self.runs, "train", self.name, about).folder
         trained.write_splits(folder, dataset)
         if self._reuse is not None:
             write_start(folder, net)
-        return run_fit(page, folder, net, dataset, config, began)
+        return folder
 
     @property
     def _reuse(self) -> Reuse | None:
@@ -178,6 +189,7 @@ class Train:
         """Refuses options that no data could make right, before data are read."""
         names = [field.name for field in dataclasses.fields(training.Config)]
         given = {name: getattr(self, name, None) for name in names}
+        given |= {"devices": self.cluster.devices, "fsdp": self.cluster.fsdp}
         training.Config(**{k: value for k, value in given.items() if value is not None})
         training.check_name(self.name)
         if self.minutes is not None:
@@ -222,7 +234,7 @@ class Train:
         self, dataset: Dataset, model: str, harmless: Sequence[str] = ()
     ) -> training.Config:
         """The options, with random changes of images that keep their classes."""
-        return trained.default_config(
+        config = trained.default_config(
             dataset,
             model,
             harmless=harmless,
@@ -236,3 +248,4 @@ class Train:
             keep_state=self.keep_state,
             seed=self.seed,
         )
+        return self.cluster.config(config)

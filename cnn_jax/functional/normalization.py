@@ -273,10 +273,12 @@ def local_response_norm(
         raise TypeError("`x` has 0 axes, but needs at least 1, for channels.")
     size = whole(size, "size", minimum=1)
     wide, channels = promote_to_float32(x), x.shape[-1]
-    pads = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
-    square = jnp.pad(wide**2, pads)
+    farthest = max(channels - 1, 0)  # No channel has a neighbour beyond.
+    before, after = min(size // 2, farthest), min((size - 1) // 2, farthest)
+    square = jnp.pad(wide**2, [(0, 0)] * (x.ndim - 1) + [(before, after)])
     around = [
-        lax.slice_in_dim(square, i, i + channels, axis=x.ndim - 1) for i in range(size)
+        lax.slice_in_dim(square, i, i + channels, axis=x.ndim - 1)
+        for i in range(before + after + 1)
     ]
     return (wide / (k + alpha / size * sum(around)) ** beta).astype(x.dtype)
 

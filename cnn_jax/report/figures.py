@@ -13,9 +13,21 @@ Numbers = Sequence | np.ndarray
 Line = tuple[Numbers, Numbers, Numbers]  # x values, means, half widths of the band.
 
 
-def _figure(
+def make_figure(
     rows: int, columns: int, width: float, height: float, *, share: bool = False
 ) -> "tuple[matplotlib.figure.Figure, Any]":
+    """A figure with a grid of diagrams.
+
+    Args:
+        rows: Diagrams from top to bottom.
+        columns: Diagrams from left to right.
+        width: Of the figure, in inches.
+        height: Of the figure, in inches.
+        share: Whether all diagrams have the same axes.
+
+    Returns:
+        The figure, and its diagrams in rows.
+    """
     # Not made by pyplot, which would keep a reference to every figure.
     from matplotlib.figure import Figure
 
@@ -95,7 +107,7 @@ def images(
     size = max(0.9, 7.5 / columns)
     lines = max((1 + title.count("\n") for title in titles), default=0)
     height = rows * (size * tall + 0.1 + 0.25 * lines)
-    figure, axes = _figure(rows, columns, columns * size, height)
+    figure, axes = make_figure(rows, columns, columns * size, height)
     low, high = limits or (None, None)
     for i, ax in enumerate(axes.flat):
         ax.axis("off")
@@ -132,7 +144,7 @@ def curves(
     rows = -(-len(panels) // columns)
     width = max(5.0, 2.4 * columns)
     height = max(3.2, 2.1 * rows)
-    figure, axes = _figure(rows, columns, width, height, share=True)
+    figure, axes = make_figure(rows, columns, width, height, share=True)
     for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
         _lines(ax, lines)
         ax.set_title(title, fontsize=9)
@@ -185,7 +197,7 @@ def bars(
                 f"{len(labels)}: give one value per label."
             )
     height = 0.8 + 0.2 * len(labels) * (len(values) + 1)
-    figure, ((ax,),) = _figure(1, 1, 7, height)
+    figure, ((ax,),) = make_figure(1, 1, 7, height)
     width = 1 / (len(values) + 1)
     for i, (name, series) in enumerate(values.items()):
         length = np.asarray(series) - 1
@@ -216,7 +228,7 @@ def dots(
     """
     names = list(dict.fromkeys(name for series in rows.values() for name in series))
     height = 1.0 + 0.22 * len(rows) * (len(names) + 1)
-    figure, ((ax,),) = _figure(1, 1, 7.0, height)
+    figure, ((ax,),) = make_figure(1, 1, 7.0, height)
     for row, series in enumerate(rows.values()):
         for name, values in series.items():
             i = names.index(name)
@@ -249,7 +261,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> "matplotlib.figure.
         The matrix with its numbers; the more errors in a cell, the darker it is.
     """
     side = max(3.0, 0.42 * len(classes) + 0.8)
-    figure, axes = _figure(1, 1, side, side)
+    figure, axes = make_figure(1, 1, side, side)
     ax = axes[0, 0]
     errors = counts * (1 - np.eye(len(classes)))
     ax.imshow(errors, cmap="Oranges", vmin=0, vmax=max(errors.max(), 1) * 1.5)
@@ -277,7 +289,7 @@ def calibration(
     Returns:
         One dot per example.
     """
-    figure, ((ax,),) = _figure(1, 1, 4.5, 4.5)
+    figure, ((ax,),) = make_figure(1, 1, 4.5, 4.5)
     ends = [
         min(np.min(true), np.min(predicted)),
         max(np.max(true), np.max(predicted)),

@@ -207,5 +207,5 @@ def load(folder: str | Path) -> Trained:
         raise TypeError(f"`folder` is {folder!r}, but must be the path of a run.")
     about = read_metadata(folder)
     net = about.build()
-    training.restore(training.best(folder), net)
+    training.restore_best(folder, net)
     return Trained(Path(folder), about, net, from_fields(about.reader))

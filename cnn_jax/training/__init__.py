@@ -2,6 +2,7 @@
 
 from cnn_jax.tasks.metrics import mean_interval as mean_interval
 from cnn_jax.training.checkpoint import restore as restore
+from cnn_jax.training.checkpoint import restore_best as restore_best
 from cnn_jax.training.checkpoint import save as save
 from cnn_jax.training.checkpoint_manager import NotSavedError as NotSavedError
 from cnn_jax.training.config import Config as Config
@@ -14,6 +15,9 @@ from cnn_jax.training.loop import check as check
 from cnn_jax.training.loop import fit as fit
 from cnn_jax.training.nudging import difference_gradient as difference_gradient
 from cnn_jax.training.nudging import nudge as nudge
+from cnn_jax.training.processes import initialize as initialize
+from cnn_jax.training.processes import is_first as is_first
+from cnn_jax.training.processes import shutdown as shutdown
 from cnn_jax.training.progress import progress_bar as progress_bar
 from cnn_jax.training.record import Record as Record
 from cnn_jax.training.run import Run as Run

@@ -8,8 +8,15 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+
+from cnn_jax.training.mesh import put
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
+
+# JAX keeps what each call of `jax.eval_shape` finds for as long as the function lives,
+# and memory would grow: one compiled function is asked instead.
+_key_data = jax.jit(jax.random.key_data)
 
 
 def path_name(path: Any) -> str:
@@ -85,15 +92,18 @@ def on_device(like: Any, x: np.ndarray) -> Any:
     """An array as it was before it was saved.
 
     Args:
-        like: An array of the same kind; a random key is wrapped again.
+        like: An array of the same kind, on the same devices; a random key is wrapped
+            again.
         x: The stored array.
 
     Returns:
-        A new array on the device.
+        A new array.
     """
+    array = jnp.array(x)
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.array(x), impl=jax.random.key_impl(like))
-    return jnp.array(x)
+        array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(like))
+    sharding = getattr(like, "sharding", None)
+    return put(sharding, array) if isinstance(sharding, NamedSharding) else array
 
 
 def _data(x: Any) -> Any:
@@ -102,4 +112,5 @@ def _data(x: Any) -> Any:
 
 
 def _shape(x: Any) -> Any:
-    return jax.eval_shape(_data, x)
+    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return _key_data.eval_shape(x) if is_key else x

@@ -13,6 +13,7 @@ from cnn_jax.data.errors import DamagedError
 from cnn_jax.data.quiet import quiet
 from cnn_jax.nn import Chain
 from cnn_jax.training.arrays import (
+    Shapes,
     by_path,
     checksum,
     compare,
@@ -20,7 +21,13 @@ from cnn_jax.training.arrays import (
     path_name,
     shapes_of,
 )
-from cnn_jax.training.checkpoint_format import read_weights, whole
+from cnn_jax.training.checkpoint_format import (
+    checkpointer,
+    naming,
+    read_weights,
+    whole,
+)
+from cnn_jax.training.weights import first_undamaged
 
 
 def save(folder: str | Path, net: Chain) -> None:
@@ -39,8 +46,9 @@ def save(folder: str | Path, net: Chain) -> None:
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; nothing was written.")
     arrays = by_path(_variables(net))
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder, nested(arrays | {"checksum": _checksum(arrays)}))
+    tree = nested(arrays | {"checksum": _checksum(arrays)})
+    with checkpointer(ocp.StandardCheckpointHandler) as writer:
+        writer.save(folder, args=ocp.args.StandardSave(tree))
 
 
 def restore(folder: str | Path, net: Chain, *, index: int = 0) -> None:
@@ -59,16 +67,29 @@ def restore(folder: str | Path, net: Chain, *, index: int = 0) -> None:
     folder = Path(folder).absolute()
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder with a checkpoint.")
+    naming(folder, lambda: _restore(folder, net, index))
+
+
+def restore_best(folder: str | Path, net: Chain) -> None:
+    """Reads the weights of the best checkpoint of a run into a network.
+
+    A checkpoint whose weights are damaged is passed over, with a warning.
+
+    Args:
+        folder: The folder that `fit` was given.
+        net: Takes over the weights; of the same architecture.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If the network has another architecture, or every checkpoint is
+            damaged.
+    """
+    first_undamaged(folder, lambda path, _: _restore(path, net, 0))
+
+
+def _restore(folder: Path, net: Chain, index: int) -> None:
     variables = _variables(net)
-    wanted = shapes_of(variables)
-    try:
-        if (folder / "state").is_dir() or (folder / "notes").is_dir():
-            everything = shapes_of(nnx.to_pure_dict(nnx.state(net)))
-            arrays = read_weights(folder, everything, wanted, index)
-        else:
-            arrays = _read(folder, wanted)
-    except DamagedError as error:
-        raise DamagedError(f"{folder} is damaged: {error}.") from None
+    arrays = _arrays(folder, net, shapes_of(variables), index)
     state = nnx.state(net, nnx.Not(nnx.RngState))
     pure = jax.tree_util.tree_map_with_path(
         lambda path, _: jnp.asarray(arrays[path_name(path)]), variables
@@ -77,17 +98,27 @@ def restore(folder: str | Path, net: Chain, *, index: int = 0) -> None:
     nnx.update(net, state)
 
 
+def _arrays(
+    folder: Path, net: Chain, wanted: Shapes, index: int
+) -> dict[str, np.ndarray]:
+    """Arrays of a checkpoint of a run, or of what `save` wrote."""
+    if (folder / "state").is_dir() or (folder / "notes").is_dir():
+        everything = shapes_of(nnx.to_pure_dict(nnx.state(net)))
+        return read_weights(folder, everything, wanted, index)
+    return _read(folder, wanted)
+
+
 def _read(folder: Path, expected: Any) -> dict[str, np.ndarray]:
     """Arrays that `save` wrote, by path."""
-    with quiet(), ocp.StandardCheckpointer() as checkpointer:
+    with quiet(), checkpointer(ocp.StandardCheckpointHandler) as reader:
 
         def shapes() -> Any:
-            return shapes_of(checkpointer.metadata(folder).item_metadata.tree)
+            return shapes_of(reader.metadata(folder).item_metadata.tree)
 
         found = whole(folder, shapes)
         found.pop("checksum", None)
         compare(found, expected)
-        arrays = by_path(whole(folder, lambda: checkpointer.restore(folder)))
+        arrays = by_path(whole(folder, lambda: reader.restore(folder)))
     stored = arrays.pop("checksum")
     if (stored != _checksum(arrays)).any():
         raise DamagedError("its weights are not those that were saved")

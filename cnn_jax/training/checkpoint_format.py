@@ -10,8 +10,9 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -20,6 +21,7 @@ from cnn_jax.data.quiet import quiet
 from cnn_jax.training.arrays import Shapes, by_path, checksum, compare, nested
 from cnn_jax.training.quiet_threads import quiet_threads
 
+T = TypeVar("T")
 MARGIN = 2**20  # Bytes of a checkpoint beside its arrays, at most.
 
 
@@ -35,6 +37,25 @@ class Notes(NamedTuple):
     values: dict[str, Any]
     shapes: Shapes
     checksums: dict[str, str]
+
+
+def alone() -> ocp.options.MultiprocessingOptions:
+    """Orbax's options for a process that reads or writes without the others."""
+    me = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"alone{me}"
+    )
+
+
+def checkpointer(handler: Callable[..., Any]) -> ocp.Checkpointer:
+    """A reader or writer of this process alone.
+
+    Args:
+        handler: The class of its handler, which is given the same options.
+    """
+    return ocp.Checkpointer(
+        handler(multiprocessing_options=alone()), multiprocessing_options=alone()
+    )
 
 
 def items(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> Any:
@@ -110,7 +131,7 @@ def read_notes(path: Path) -> Notes:
     """
 
     def read() -> tuple[str, str]:
-        with quiet(), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        with quiet(), checkpointer(ocp.JsonCheckpointHandler) as reader:
             found = reader.restore(path / "notes")
         return str(found["text"]), str(found["checksum"])
 
@@ -139,7 +160,7 @@ def read_arrays(
     like = nested({name: np.empty(*shape) for name, shape in shapes.items()})
 
     def read() -> Any:
-        with quiet(), ocp.PyTreeCheckpointer() as reader:
+        with quiet(), checkpointer(ocp.PyTreeCheckpointHandler) as reader:
             options = ocp.args.PyTreeRestore(like, partial_restore=True)
             return reader.restore(path / "state", args=options)
 
@@ -179,6 +200,22 @@ def whole(path: Path, read: Callable[[], Any]) -> Any:
         raise DamagedError(
             f"it cannot be read: {type(error).__name__}: {first_line(error)}"
         ) from error
+
+
+def naming(path: Path, read: Callable[[], T]) -> T:
+    """What `read` returns; an error on damage names the checkpoint.
+
+    Args:
+        path: The folder of the checkpoint.
+        read: Reads a part of it.
+
+    Raises:
+        DamagedError: If it is damaged.
+    """
+    try:
+        return read()
+    except DamagedError as error:
+        raise DamagedError(f"the checkpoint {path} is damaged ({error}).") from None
 
 
 def read_weights(

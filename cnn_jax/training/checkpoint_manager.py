@@ -17,6 +17,7 @@ from orbax.checkpoint.checkpoint_managers import (
 from cnn_jax.data.errors import DamagedError, first_line
 from cnn_jax.training.arrays import Shapes, by_path, compare
 from cnn_jax.training.checkpoint_format import (
+    alone,
     check_merged,
     check_space,
     items,
@@ -68,7 +69,9 @@ class CheckpointManager:
                 keep_checkpoints_without_metrics=False,
             )
             options = ocp.CheckpointManagerOptions(
-                preservation_policy=AnyPreservationPolicy([LatestN(self.keep), best])
+                preservation_policy=AnyPreservationPolicy([LatestN(self.keep), best]),
+                multiprocessing_options=alone(),
+                create=False,
             )
             self._clear()
             quiet_threads()
@@ -204,6 +207,18 @@ class CheckpointManager:
                 "folder, or remove this one."
             )
         return None
+
+    def read(self, step: int, shapes: Shapes) -> RunState:
+        """A checkpoint that is known to be undamaged.
+
+        Args:
+            step: Its step.
+            shapes: The names and shapes of its arrays, in order.
+        """
+        path = self.folder / str(step)
+        notes, found, checksums = read_notes(path)
+        arrays = read_arrays(path, found, checksums)
+        return RunState(step, [arrays[name] for name in shapes], notes)
 
     def _set_aside(self, step: int, error: DamagedError) -> None:
         path = self.folder / str(step)

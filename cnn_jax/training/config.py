@@ -17,7 +17,16 @@ FeedName = Literal["auto", "device", "stream"]
 MAX_STEPS = 2**31 - 1  # Steps are counted in 32 bits.
 
 # Options that do not change the weights, so a resumed run may have others.
-FREE = {"feed", "workers", "keep", "keep_state", "save_every", "profile"}
+FREE = {
+    "feed",
+    "workers",
+    "devices",
+    "fsdp",
+    "keep",
+    "keep_state",
+    "save_every",
+    "profile",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +75,10 @@ class Config:
         feed: Whether examples are stored on the device or streamed; by default their
             size decides.
         workers: Processes that read and decode streamed examples; 0 for threads.
+        devices: The number of devices that share each batch; by default all
+            accelerators that divide it, or one CPU.
+        fsdp: The number of devices over which weights and the state of the optimizer
+            are split, to save memory; it divides `devices`.
         keep: The number of last checkpoints that are kept during the training, besides
             the best.
         keep_state: Whether the last checkpoint stays after the end, so that the run can
@@ -111,6 +124,8 @@ class Config:
     record_every: int | None = None
     feed: FeedName = "auto"
     workers: int = 0
+    devices: int | None = None
+    fsdp: int = 1
     keep: int = 3
     keep_state: bool = False
     save_every: float = 60.0
@@ -203,6 +218,8 @@ _RANGES: dict[str, tuple[int | float, float | None]] = {
     "patience": (1, None),
     "record_every": (1, None),
     "workers": (0, None),
+    "devices": (1, None),
+    "fsdp": (1, None),
     "keep": (1, None),
     "save_every": (0.0, None),
 }

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnn_jax.data import Dataset
+from cnn_jax.training.arrays import checksum
 from cnn_jax.training.step import Parts, StepSpec, start, train_step
 
 CONFIGURED = "of the configuration"  # Not a function of its own.
@@ -50,13 +52,41 @@ def step_hash(spec: StepSpec, parts: Parts, example: chex.ArrayTree) -> str:
     )
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(partial(start, spec), parts, key)
-    rows = jax.ShapeDtypeStruct((size,), jnp.int32)
-    jaxpr = jax.make_jaxpr(partial(train_step, spec))(state, inputs, labels, rows)
+    mask = jax.ShapeDtypeStruct((size,), jnp.float32)
+    batch = inputs, labels, mask
+    jaxpr = jax.make_jaxpr(partial(train_step, spec))(state, batch)
     # Functions are printed with their address, which differs between processes.
     digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(jaxpr)).encode())
     for constant in jaxpr.consts:
         digest.update(np.asarray(constant).tobytes())
     return digest.hexdigest()
+
+
+def digest(data: Dataset) -> dict[str, str]:
+    """What is compared of data that several processes have loaded, each for itself.
+
+    Args:
+        data: The data.
+
+    Returns:
+        The digest of each array; of a source its length, first and last example.
+    """
+    return {
+        f"{name} {part}": checksum(array)[:16]
+        for name, split in (("train", data.train), ("validation", data.validation))
+        if split is not None
+        for part, array in _parts(split)
+    }
+
+
+def _parts(split: Any) -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(split, Mapping):
+        yield from split.items()
+        return
+    yield "length", np.array(len(split))
+    for row in 0, len(split) - 1:
+        for name, value in split[row].items():
+            yield f"{name} of example {row}", np.asarray(value)
 
 
 def _qualified(function: Any) -> str:

@@ -1,5 +1,6 @@
 """The folder of a run that can be interrupted and resumed."""
 
+import contextlib
 import json
 import os
 import time
@@ -21,6 +22,7 @@ from cnn_jax.training.checkpoint_manager import (
 from cnn_jax.training.config import Config, read_fields
 from cnn_jax.training.early_stopping import EarlyStopping
 from cnn_jax.training.lock import Lock
+from cnn_jax.training.processes import agree, check_shared, is_first
 from cnn_jax.training.record import Record
 from cnn_jax.training.run import Run, hardware
 from cnn_jax.training.run_files import (
@@ -44,6 +46,9 @@ from cnn_jax.training.weights import (
 class Folder:
     """Checkpoints, records and the configuration of one run.
 
+    Of several processes, the first one alone writes; all of them read. What is written
+    is decided by the first one, and each must call the same methods.
+
     Args:
         path: Made if it is not there.
         trainer: Is saved and restored.
@@ -52,27 +57,43 @@ class Folder:
     Raises:
         FileExistsError: If there are checkpoints, but not `resume`.
         PermissionError: If it cannot be written to.
-        ValueError: If the run there has other options.
+        ValueError: If the run there has other options, or the processes do not share
+            the folder.
     """
 
     def __init__(self, path: Path, trainer: Trainer, *, resume: bool):
         self.path, self.trainer = path, trainer
+        self.lock = Lock(path) if is_first() else contextlib.nullcontext()
+        if is_first():
+            _writable(path / "checkpoints")
+        check_shared(path)
         self._manager = CheckpointManager(
-            _writable(path / "checkpoints"), keep=trainer.config.keep
+            path / "checkpoints", keep=trainer.config.keep
         )
-        self.lock = Lock(path)
-        self.lock.check()
         self._saved, self._when = -1, time.monotonic()
         self._functions = trainer.functions()
+        self._found: RunState | None = None
+        self._kept: Path | None = None  # The weights of a finished run.
+        if is_first():
+            Lock(path).check()
+            self._find(resume=resume)
+        step = agree(None if self._found is None else self._found.step)
+        kept = agree(None if self._kept is None else self._kept.name)
+        if not is_first() and step is not None:
+            self._found = self._manager.read(step, trainer.shapes())
+        if kept is not None:
+            self._kept = self._manager.folder / kept
+
+    def _find(self, *, resume: bool) -> None:
+        """Finds what there is to continue from, and refuses the rest."""
         kept, steps = weights_of(self._manager.folder), self._manager.steps()
         if (kept or steps) and not resume:
             step = steps[-1] if steps or kept is None else kept[1].values["step"]
             raise FileExistsError(
-                f"{path} holds a run of {step} steps: `resume=True` continues it, "
+                f"{self.path} holds a run of {step} steps: `resume=True` continues it, "
                 "and another folder starts a new run."
             )
         self._found = self._newest() if resume and (steps or not kept) else None
-        self._kept = None  # The weights of a finished run.
         if kept and self._found is None:
             self._kept = self._finished(*kept)
 
@@ -105,6 +126,7 @@ class Folder:
         """Brings the weights of a finished run into its networks."""
         if self._kept is not None:
             load_weights(self._kept, self.trainer.nets)
+        if is_first():
             self._manager.end()  # Removes what a kill has left half removed.
 
     def _check(self, notes: dict[str, Any]) -> None:
@@ -128,8 +150,9 @@ class Folder:
             stopping.restore(self._found.notes["early_stopping"])
             self._found = None
         self.stopping = stopping
-        _cut_records(self.path / "metrics.jsonl", step)
-        self._write_config()
+        if is_first():
+            _cut_records(self.path / "metrics.jsonl", step)
+            self._write_config()
 
     def _write_config(self) -> None:
         """Adds the options of the training to `config.json`."""
@@ -142,17 +165,21 @@ class Folder:
 
     def write(self, record: Record, *, best: bool) -> None:
         """Writes a record, and a checkpoint if it is time or the best so far."""
+        if is_first():
+            self._log(record)
+        due = time.monotonic() - self._when >= self.trainer.config.save_every
+        if agree(due) or (best and "validation_loss" in record.metrics):
+            self._save()
+
+    def _log(self, record: Record) -> None:
         try:
             Run(self.path).log(vars(record))
         except OSError as error:
             warnings.warn(
                 f"a record could not be written to {self.path} ({error.strerror}); "
                 "training continues.",
-                stacklevel=4,
+                stacklevel=5,
             )
-        due = time.monotonic() - self._when >= self.trainer.config.save_every
-        if due or (best and "validation_loss" in record.metrics):
-            self._save()
 
     def _save(self) -> None:
         trainer = self.trainer
@@ -160,13 +187,15 @@ class Folder:
             return
         notes = self._about() | {"early_stopping": self.stopping.state()}
         state = RunState(trainer.step, trainer.tree(), notes)
-        self._manager.save(state, self.stopping.score)
+        if is_first():
+            self._manager.save(state, self.stopping.score)
         self._saved, self._when = trainer.step, time.monotonic()
 
     def save_now(self) -> None:
         """Saves, and waits until it is written."""
         self._save()
-        self._manager.wait()
+        if is_first():
+            self._manager.wait()
 
     def finish(self) -> None:
         """Keeps the weights of the networks, the best ones, and the state if asked.
@@ -177,20 +206,30 @@ class Folder:
         Raises:
             NotSavedError: If they could not be written.
         """
-        self._manager.end()
-        try:
-            self._write_weights()
-        except OSError as error:
-            raise NotSavedError(
-                f"the weights could not be written to {self._manager.folder}: "
-                f"{first_line(error)}. There are checkpoints of steps "
-                f"{self._manager.steps()}."
-            ) from error
+        problem = self._keep_weights() if is_first() else None
+        if text := agree(None if problem is None else str(problem)):
+            raise problem or NotSavedError(text)
         last = []
         if self.trainer.config.keep_state:
             self.save_now()
             last = [self.trainer.step]
-        self._manager.remove(set(self._manager.steps()).difference(last))
+        if is_first():
+            self._manager.remove(set(self._manager.steps()).difference(last))
+
+    def _keep_weights(self) -> NotSavedError | None:
+        """Writes the weights; returns what to raise if they could not be written."""
+        self._manager.end()
+        try:
+            self._write_weights()
+        except OSError as error:
+            problem = NotSavedError(
+                f"the weights could not be written to {self._manager.folder}: "
+                f"{first_line(error)}. There are checkpoints of steps "
+                f"{self._manager.steps()}."
+            )
+            problem.__cause__ = error
+            return problem
+        return None
 
     def _write_weights(self) -> None:
         """Writes the best weights, and the last ones where they are others."""
@@ -224,7 +263,8 @@ class Folder:
 
     def close(self) -> None:
         """Waits until the last checkpoint is written."""
-        self._manager.close()
+        if is_first():
+            self._manager.close()
 
 
 def read_config(folder: str | Path) -> Config:
@@ -278,7 +318,7 @@ def _field(folder: str | Path, name: str) -> tuple[Path, Any]:
     return file, written[name]
 
 
-def _writable(path: Path) -> Path:
+def _writable(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -287,7 +327,6 @@ def _writable(path: Path) -> Path:
         ) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise PermissionError(f"{path} cannot be written to. Choose another `folder`.")
-    return path
 
 
 def _compare(found: dict[str, Any], expected: dict[str, Any]) -> None:

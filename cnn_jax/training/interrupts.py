@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from cnn_jax.training.processes import gather, several
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -13,8 +15,9 @@ class Interrupts:
     """Delays the first signal until training can stop; the second one stops at once.
 
     While `busy`, the number of the signal waits in `asked`, and `check` handles it
-    between two steps. Otherwise `save` is called at once. Python handles signals in the
-    main thread only; in another thread nothing is changed.
+    between two steps. Otherwise `save` is called at once, unless there are other
+    processes, with which it must agree first: see `share`. Python handles signals in
+    the main thread only; in another thread nothing is changed.
 
     Args:
         save: Writes a checkpoint.
@@ -31,7 +34,11 @@ class Interrupts:
 
     def __exit__(self, *_: Any) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def share(self) -> None:
+        """Takes a signal that reached any process for one that reached all."""
+        self.asked = max(gather(self.asked))
 
     def check(self) -> None:
         """Saves and exits if a signal has arrived."""
@@ -42,7 +49,7 @@ class Interrupts:
         again, self.asked = bool(self.asked), number
         if again:
             raise _exit(number)
-        if not self.busy:
+        if not self.busy and not several():
             self._exit_now()
 
     def _exit_now(self) -> None:

@@ -17,7 +17,7 @@ from cnn_jax.tasks import Task
 from cnn_jax.tasks.metrics import Loss
 from cnn_jax.training.config import Config
 from cnn_jax.training.early_stopping import EarlyStopping
-from cnn_jax.training.evaluate import evaluate
+from cnn_jax.training.evaluate import evaluate_on
 from cnn_jax.training.folder import Folder
 from cnn_jax.training.frozen import with_frozen
 from cnn_jax.training.interrupts import Interrupts
@@ -157,6 +157,7 @@ def _records(trainer: Trainer, folder: Folder | None) -> Generator[Record, None,
                 trainer.best = trainer.weights()
             if folder is not None:
                 folder.write(record, best=best)
+            interrupts.share()
             interrupts.check()
             interrupts.busy = False
             yield record
@@ -205,7 +206,7 @@ def _validate(trainer: Trainer) -> dict[str, Any]:
     """Metrics of the validation split."""
     task = trainer.spec.task.for_evaluation()
     each = [
-        evaluate(net, split, task=task)
+        evaluate_on(trainer.mesh, net, split, task)
         for net, split in trainer.validation()
         if split is not None
     ]

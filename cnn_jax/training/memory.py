@@ -55,7 +55,7 @@ def _bytes(tree: Any) -> int:
 
 def _free_on_device() -> int:
     """The bytes that are free on the device; on a CPU those of the machine."""
-    statistics = jax.devices()[0].memory_stats() or {}
+    statistics = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" not in statistics:
         return free_memory()
     return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import Array
 
 from cnn_jax.data import cutmix, mixup
@@ -17,6 +18,7 @@ from cnn_jax.data.dataset import floats
 from cnn_jax.lowering import compiler_options
 from cnn_jax.tasks import Task
 from cnn_jax.tasks.metrics import Metrics
+from cnn_jax.training.mesh import constrain_everywhere, constrain_rows, constrain_state
 
 
 class State(NamedTuple):
@@ -68,43 +70,20 @@ def start(spec: StepSpec, parts: Parts, key: chex.PRNGKey) -> State:
         key=key,
         step=jnp.int32(0),
         halted=jnp.array(False),
-        total={name: jnp.float32(0) for name in spec.metrics},
+        total={name: jnp.zeros(()) for name in spec.metrics},
     )
 
 
-@partial(jax.jit, static_argnames=("examples", "batch_size"))
-def shuffled(
-    key: chex.PRNGKey, step: Array, *, examples: int, batch_size: int
-) -> tuple[Array, Array]:
-    """The row numbers of an epoch in random order, and the step it started with.
-
-    The last batch is padded with the first rows. Padding rows are stored as ~row, which
-    is negative, so the mask is part of the index: their loss does not count, but batch
-    statistics, which cannot be masked, include them.
-    """
-    epoch, done = jnp.divmod(step, -(-examples // batch_size))
-    key = jax.random.fold_in(jax.random.split(key)[0], epoch)
-    order = jax.random.permutation(key, examples).astype(jnp.int32)
-    padding = ~jnp.resize(order, (-examples % batch_size,))
-    return jnp.concatenate([order, padding]), step - done
-
-
 def train_step(
-    spec: StepSpec,
-    state: State,
-    inputs: chex.ArrayTree,
-    labels: chex.ArrayTree,
-    at: Array,
+    spec: StepSpec, state: State, batch: Batch, mesh: Mesh | None = None
 ) -> State:
-    """Takes a step on the rows `at`, and adds the metrics of the batch to `total`.
+    """Takes a step on a batch, and adds its metrics to `total`.
 
     A step whose loss or weights would not be finite is not taken, nor is any after it.
     The new state is computed inside the branch that keeps it, so that no copy of the
     old state is made only to choose between the two.
     """
-    rows, mask = jnp.maximum(at, ~at), (at >= 0).astype(jnp.float32)
-    x, y = jax.tree.map(lambda array: array[rows], (inputs, labels))
-    gradient, rest, found = gradients(spec, state, (x, y, mask))
+    gradient, rest, found = gradients(spec, state, batch, mesh)
     params, _ = _updated(spec, state, gradient)
     fine = jnp.isfinite(found["loss"]) & ~state.halted & finite(params)
 
@@ -119,7 +98,9 @@ def train_step(
             opt_state=opt_state,
             average=average,
             step=state.step + 1,
-            total=_plus(state.total, found),
+            total=jax.tree.map(
+                lambda total, x: total + x.astype(total.dtype), state.total, found
+            ),
         )
 
     def refused(state: State, gradient: nnx.State, rest: nnx.State) -> State:
@@ -137,10 +118,24 @@ def _updated(
 
 
 def gradients(
-    spec: StepSpec, state: State, batch: Batch
+    spec: StepSpec, state: State, batch: Batch, mesh: Mesh | None = None
 ) -> tuple[nnx.State, nnx.State, Metrics]:
-    """The gradient of the mean loss, the new `rest`, and the metrics."""
-    gradient_of = jax.grad(partial(_objective, spec, state.frozen), has_aux=True)
+    """The gradient of the mean loss, the new `rest`, and the metrics.
+
+    Weights that are split over devices are brought together first, and their gradients
+    are split again: otherwise the compiler may gather activations instead.
+    """
+    state = state._replace(
+        params=constrain_everywhere(mesh, state.params),
+        frozen=constrain_everywhere(mesh, state.frozen),
+        rest=constrain_everywhere(mesh, state.rest),
+    )
+
+    def gradient_of(*arguments: Any) -> Any:
+        objective = partial(_objective, spec, state.frozen)
+        gradient, others = jax.grad(objective, has_aux=True)(*arguments)
+        return constrain_state(mesh, gradient), others
+
     parts = in_parts(spec, state, batch)
     first = jax.tree.map(lambda x: x[0], parts)
     if spec.accumulate == 1:
@@ -160,8 +155,14 @@ def gradients(
 
 
 def in_parts(spec: StepSpec, state: State, batch: Batch) -> tuple[Batch, Array]:
-    """The parts that a batch is cut into to save memory, each with a key."""
-    cut = jax.tree.map(lambda x: x.reshape(spec.accumulate, -1, *x.shape[1:]), batch)
+    """The parts that a batch is cut into to save memory, each with a key.
+
+    Part i has the rows i, i + accumulate, …: on several devices each device keeps its
+    own rows.
+    """
+    cut = jax.tree.map(
+        lambda x: x.reshape(-1, spec.accumulate, *x.shape[1:]).swapaxes(0, 1), batch
+    )
     key = jax.random.fold_in(jax.random.split(state.key)[1], state.step)
     return cut, jax.random.split(key, spec.accumulate)
 
@@ -298,8 +299,18 @@ def finite(tree: Any) -> Array:
     return jnp.array([jnp.isfinite(x).all() for x in floats]).all()
 
 
+class Layout(NamedTuple):
+    """How networks, their data and devices are laid out."""
+
+    together: int = 1  # Networks that are stacked in one state.
+    own_data: bool = False  # Whether inputs have a leading axis, one for each network.
+    streamed: bool = False  # Whether inputs have a leading axis, one for each step.
+    mesh: Mesh | None = None
+
+
 def train_steps(
     spec: StepSpec,
+    layout: Layout,
     state: State,
     inputs: chex.ArrayTree,
     labels: chex.ArrayTree,
@@ -310,14 +321,17 @@ def train_steps(
     """Takes `count` steps; also returns whether one of them was not finite.
 
     Several steps in one dispatch avoid the overhead of Python and, on a CPU, new memory
-    for every step. `order` holds the rows of the steps from `begin` on.
+    for every step. `order` holds the rows of each step from `begin` on.
     """
-    first = (state.step - begin) * spec.batch_size
+    first = state.step - begin
 
     def step(i: Array, state: State) -> State:
-        start = first + i * spec.batch_size
-        at = jax.lax.dynamic_slice_in_dim(order, start, spec.batch_size)
-        return train_step(spec, state, inputs, labels, at)
+        at = order[first + i]
+        rows = first + i if layout.streamed else jnp.maximum(at, ~at)
+        rows = rows if layout.streamed else constrain_rows(layout.mesh, rows)
+        x, y = jax.tree.map(lambda array: array[rows], (inputs, labels))
+        batch = constrain_rows(layout.mesh, (x, y, (at >= 0).astype(jnp.float32)))
+        return constrain_state(layout.mesh, train_step(spec, state, batch, layout.mesh))
 
     state = jax.lax.fori_loop(0, count, step, state)
     return state, jnp.copy(state.halted)
@@ -348,27 +362,30 @@ class Steps(NamedTuple):
 
 
 @lru_cache(maxsize=32)  # Equal networks with equal options share one compilation.
-def compiled(spec: StepSpec, *, together: int = 1, own_data: bool = False) -> Steps:
+def compiled(spec: StepSpec, layout: Layout) -> Steps:
     """Compiles the functions of a specification; maps several networks by `vmap`.
 
     Args:
         spec: The static part of a step.
-        together: How many networks are stacked in one state.
-        own_data: Whether inputs and labels have a leading axis, one entry per network.
+        layout: How networks, their data and devices are laid out.
 
     Returns:
         `start`, from the parts of each network and as many keys; and `train_steps`,
         which takes over its state's buffers.
     """
-    begin, steps = partial(start, spec), partial(train_steps, spec)
+    steps = partial(train_steps, spec, layout)
     fast = partial(jax.jit, donate_argnums=0, compiler_options=compiler_options())
-    if together == 1:
+
+    def begin(parts: Parts, key: Array) -> State:
+        return constrain_state(layout.mesh, start(spec, parts, key))
+
+    if layout.together == 1:
 
         def begin_one(parts: Sequence[Parts], keys: Array) -> State:
             return begin(jax.tree.map(jnp.copy, parts[0]), keys[0])
 
         return Steps(jax.jit(begin_one), fast(steps))
-    data = 0 if own_data else None
+    data = 0 if layout.own_data else None
 
     def begin_all(parts: Sequence[Parts], keys: Array) -> State:
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)

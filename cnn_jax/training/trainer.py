@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -31,21 +31,25 @@ from cnn_jax.training.checks import (
 )
 from cnn_jax.training.config import Config
 from cnn_jax.training.feed import Feed, feeds, fits
-from cnn_jax.training.fingerprint import function_names, step_hash
+from cnn_jax.training.fingerprint import digest, function_names, step_hash
 from cnn_jax.training.finite import NotFiniteError, first_nonfinite
 from cnn_jax.training.frozen import cached_cut, features, stages_after
 from cnn_jax.training.interrupts import Interrupts
 from cnn_jax.training.memory import check_step
+from cnn_jax.training.mesh import in_turn, local, make_mesh, replicate
 from cnn_jax.training.optim import optimizer as named_optimizer
 from cnn_jax.training.optim import schedule, slower_below
+from cnn_jax.training.order import shuffled
 from cnn_jax.training.parts import below, split
+from cnn_jax.training.processes import agree, check_same, several
 from cnn_jax.training.step import (
+    Layout,
+    Parts,
     State,
     cleared,
     compiled,
     copied,
     forward,
-    shuffled,
     weights,
 )
 from cnn_jax.training.task import spec_of, task_of
@@ -97,14 +101,30 @@ class Trainer:
         self.spec = spec_of(config, graph, trained, task, optimizer, augment)
         self._check_outputs()
         self.best: list[Any] = []
-        several = len(self.nets) > 1
-        self.together = several and side_by_side() and fits(self.datasets, config)
-        together = len(self.nets) if self.together else 1
-        own_data = not isinstance(data, Dataset)
-        cut = cached_cut(self.nets[0], self.datasets, config, augment)
-        self.cut = None if self.together else cut
+        stored = fits(self.datasets, config)
+        self.together = len(self.nets) > 1 and side_by_side() and stored
+        self.cut = None
+        if not self.together and not several():
+            self.cut = cached_cut(self.nets[0], self.datasets, config, augment)
+        self.stored = stored or self.cut is not None
         self.spec = self.spec._replace(after=self.cut)
-        self.run = compiled(self.spec, together=together, own_data=own_data)
+        rows = config.batch_size // config.accumulate
+        self.mesh = make_mesh(config.devices, fsdp=config.fsdp, rows=rows)
+        layout = Layout(
+            together=len(self.nets) if self.together else 1,
+            own_data=not isinstance(data, Dataset),
+            streamed=not self.stored,
+            mesh=self.mesh,
+        )
+        self.run = compiled(self.spec, layout)
+        if several():
+            self._check_same()
+
+    def _check_same(self) -> None:
+        """Refuses processes that would compute different things."""
+        check_same("the configuration", dataclasses.asdict(self.config))
+        check_same("the data", {i: digest(one) for i, one in enumerate(self.datasets)})
+        check_same("the code", self.functions())
 
     def _check_outputs(self) -> None:
         """Runs the network on shapes only, and checks outputs against labels."""
@@ -124,11 +144,12 @@ class Trainer:
     def start(self) -> None:
         """Brings examples and weights to the device."""
         self.feeds = self._feeds()
-        self.states = self._begin(self.run.start)
+        self.states = self._begin(*replicate(self.mesh, (self.parts, self._keys())))
         self.best = self.weights() if self._keeps_best() else []
         self.max_steps = min(feed.max_steps for feed in self.feeds)
         # On the device once and for all, so that no step has to send any.
-        self._counts = [jnp.int32(count) for count in range(self.max_steps + 1)]
+        counts = [np.int32(count) for count in range(self.max_steps + 1)]
+        self._counts = replicate(self.mesh, counts)
         self._pace, self._began, self._done = 1, False, 0.0
 
     def _feeds(self) -> Sequence[Feed]:
@@ -138,7 +159,9 @@ class Trainer:
             self.config,
             nets=len(self.nets),
             max_steps=STEPS_PER_DISPATCH,
+            stored=self.stored,
             together=self.together,
+            mesh=self.mesh,
         )
 
     def _cached(self, cut: str) -> list[Dataset]:
@@ -167,13 +190,15 @@ class Trainer:
     def _keeps_best(self) -> bool:
         return self.config.keep_best or self.config.patience is not None
 
-    def _begin(self, start: Callable[..., State]) -> list[State]:
-        key, count = jax.random.key(self.config.seed), len(self.nets)
-        keys = key[None] if self.single else jax.random.split(key, count)
+    def _begin(self, parts: Sequence[Parts], keys: Array) -> list[State]:
+        """The states before the first step, one for each network or one for all."""
         if self.together:
-            return [start(self.parts, keys)]
-        parts = zip(self.parts, keys, strict=True)
-        return [start([part], key[None]) for part, key in parts]
+            return [self.run.start(parts, keys)]
+        return [self.run.start([part], keys[i : i + 1]) for i, part in enumerate(parts)]
+
+    def _keys(self) -> Array:
+        key, count = jax.random.key(self.config.seed), len(self.nets)
+        return key[None] if self.single else jax.random.split(key, count)
 
     def advance(self, upto: int, interrupts: Interrupts) -> None:
         """Takes the steps up to `upto`, some of them at a time.
@@ -187,13 +212,15 @@ class Trainer:
         """
         sent: tuple[list[Array], int, float] | None = None
         while self.step < upto:
+            interrupts.share()
             if interrupts.asked:
                 if sent is not None:  # Only what is known to be finite is saved.
                     self._wait(*sent)
                 interrupts.check()
             if not self._began or self.step % self.batches == 0:
                 self._begin_epoch()
-            count, began = min(self._pace, upto - self.step), time.perf_counter()
+            began = time.perf_counter()
+            count = min(agree(self._pace), upto - self.step)
             halted = self._send(count)
             if sent is not None:
                 self._wait(*sent)  # While the device is at work on the next.
@@ -208,7 +235,7 @@ class Trainer:
             self.states[i], flag = self.run.train_steps(
                 self.states[i], *feed.take(count), self._counts[count]
             )
-            halted.append(flag)
+            halted.append(in_turn(self.mesh, flag))
         self.step += count
         return halted
 
@@ -262,12 +289,16 @@ class Trainer:
             if any(leaf.is_deleted() for leaf in jax.tree.leaves(self.states)):
                 return  # Interrupted inside a step: the last record's weights stay.
             weights = self.weights()
-        for net, one in zip(self.nets, weights, strict=True):
+        for net, one in zip(self.nets, local(self.mesh, weights), strict=True):
             nnx.update(net, *one)
 
     def tree(self) -> dict[str, Any]:
-        """All arrays that a resumed run needs, as they are named in a checkpoint."""
-        return self._named(self.states, self.best)
+        """All arrays that a resumed run needs, as they are named in a checkpoint.
+
+        Of several processes each gets all of them, and all must call it.
+        """
+        tree = self._named(self.states, self.best)
+        return local(self.mesh, tree) if several() else tree
 
     def _named(self, states: list[State], best: list[Any]) -> dict[str, Any]:
         if self.single:
@@ -278,7 +309,7 @@ class Trainer:
         """Names and shapes of `tree`, before any array is on the device."""
 
         def tree() -> dict[str, Any]:
-            states = self._begin(self.run.start)
+            states = self._begin(self.parts, self._keys())
             initial = [(params, rest) for params, _, rest in self.parts]
             return self._named(states, initial if self._keeps_best() else [])
 
@@ -294,12 +325,12 @@ class Trainer:
         example = example_of(self.datasets[0])
         # Cached or not, which depends on the memory, the training is the same.
         spec = self.spec._replace(after=None)
-        digest = step_hash(spec, self.parts[0], example)
-        return function_names(self.given) | {"step": digest}
+        step = step_hash(spec, self.parts[0], example)
+        return function_names(self.given) | {"step": step}
 
     def load(self, leaves: Sequence[np.ndarray], step: int) -> None:
         """Continues from the leaves of `tree`."""
-        old, treedef = jax.tree.flatten(self.tree())
+        old, treedef = jax.tree.flatten(self._named(self.states, self.best))
         tree = jax.tree.unflatten(treedef, map(on_device, old, leaves))
         if self.single:
             self.best = [tree.pop("best")] if self.best else []
@@ -309,7 +340,7 @@ class Trainer:
         self.step = step
         rows = range(len(self.nets)) if self.together else [None]
         frozen = [copied(s.frozen, row) for s in self.states for row in rows]
-        for net, one in zip(self.nets, frozen, strict=True):
+        for net, one in zip(self.nets, local(self.mesh, frozen), strict=True):
             nnx.update(net, one)
         self.give_back()
         if self.cut is not None:
@@ -318,6 +349,7 @@ class Trainer:
     def _explain(self, i: int, row: int) -> None:
         """Raises an error that says what was first not finite."""
         state = copied(self.states[i], row if self.together else None)
+        state = local(self.mesh, state)
         order, begin = self._shuffled(state.key, state.step)
         step, size = int(state.step), self.config.batch_size
         first = (step - int(begin)) * size

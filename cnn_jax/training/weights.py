@@ -2,7 +2,7 @@
 
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from cnn_jax.training.checkpoint_format import (
     Notes,
     check_merged,
     check_space,
+    checkpointer,
     items,
+    naming,
     read_arrays,
     read_notes,
     read_weights,
@@ -47,10 +49,17 @@ def write_weights(
     arrays = by_path(each[0] if len(each) == 1 else {"networks": each})
     check_space(path.parent, arrays)
     quiet_threads()
-    with quiet(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+    with quiet(), checkpointer(_composite) as writer:
         args = ocp.args.Composite(**items(arrays, {**values, "step": step}))
         writer.save(path, args=args, force=True)
     check_merged(path)
+
+
+def _composite(
+    multiprocessing_options: ocp.options.MultiprocessingOptions,
+) -> ocp.CompositeCheckpointHandler:
+    options = ocp.CompositeOptions(multiprocessing_options=multiprocessing_options)
+    return ocp.CompositeCheckpointHandler(composite_options=options)
 
 
 def remove_weights(path: Path) -> None:
@@ -74,7 +83,7 @@ def load_weights(path: Path, nets: Sequence[Chain]) -> None:
     for i, net in enumerate(nets):
         state = nnx.state(net)
         shapes = shapes_of(nnx.to_pure_dict(state))
-        arrays = _named(path, lambda s=shapes, i=i: read_weights(path, s, s, i))
+        arrays = naming(path, lambda s=shapes, i=i: read_weights(path, s, s, i))
         pure = jax.tree_util.tree_map_with_path(
             lambda at, old, found=arrays: on_device(old, found[path_name(at)]),
             nnx.to_pure_dict(state),
@@ -94,7 +103,7 @@ def weights_of(folder: Path) -> tuple[Path, Notes] | None:
     """
     for path in folder / LAST, folder / BEST:
         if path.is_dir():
-            return path, _named(path, lambda path=path: read_notes(path))
+            return path, naming(path, lambda path=path: read_notes(path))
     return None
 
 
@@ -113,6 +122,22 @@ def best(folder: str | Path) -> Path:
         FileNotFoundError: If there is no checkpoint.
         ValueError: If every checkpoint is damaged.
     """
+    return first_undamaged(folder, lambda path, notes: read_arrays(path, *notes[1:]))
+
+
+def first_undamaged(folder: str | Path, read: Callable[[Path, Notes], object]) -> Path:
+    """The first checkpoint of a run, from the lowest score up, that `read` can read.
+
+    It warns of each damaged checkpoint that is passed over.
+
+    Args:
+        folder: The folder that `fit` was given.
+        read: Gets the folder of a checkpoint and its notes.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If every checkpoint is damaged.
+    """
     root, damaged = (Path(folder) / "checkpoints").absolute(), {}
     notes = {}
     for path in _checkpoints(root):
@@ -121,9 +146,8 @@ def best(folder: str | Path) -> Path:
         except DamagedError as error:
             damaged[path] = error
     for path in sorted(notes, key=lambda path: notes[path].values["score"]):
-        _, shapes, checksums = notes[path]
         try:
-            read_arrays(path, shapes, checksums)
+            read(path, notes[path])
         except DamagedError as error:
             damaged[path] = error
         else:
@@ -146,16 +170,8 @@ def _warn(damaged: Mapping[Path, DamagedError], used: Path) -> None:
     for path, error in damaged.items():
         warnings.warn(
             f"the checkpoint {path} is damaged ({error}); {used.name} is used.",
-            stacklevel=3,
+            stacklevel=4,
         )
-
-
-def _named(path: Path, read: Any) -> Any:
-    """What `read` returns; an error on damage names the checkpoint."""
-    try:
-        return read()
-    except DamagedError as error:
-        raise DamagedError(f"the checkpoint {path} is damaged ({error}).") from None
 
 
 def _variables(net: Chain) -> Any:

@@ -28,7 +28,7 @@ def test_every_augmentation_is_named(help_of):
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "evaluate", "predict", "locality", "datasets"]
+    "command", ["train", "evaluate", "predict", "explain", "locality", "datasets"]
 )
 def test_defaults_are_words(command, help_of):
     assert "None" not in help_of(command)

@@ -11,7 +11,7 @@ from flax import nnx
 
 from cnn_jax import models, training
 from cnn_jax.training import checkpoint
-from experiments import convolution, digits, networks, tabular, xo
+from experiments import convolution, devices, digits, networks, tabular, xo
 from experiments import locality as calibration
 from experiments._shared import start
 from experiments.xo.whole_images import METHODS, STRENGTHS
@@ -221,3 +221,19 @@ def test_planted_signals_are_there():
         np.sort(before.reshape(300, -1)), np.sort(after.reshape(300, -1))
     )
     assert (before != after).any()
+
+
+@pytest.mark.full
+def test_devices(tmp_path, capsys):
+    """The suite has two devices; the state is split over them or repeated."""
+    config = devices.Config(name="test", runs=tmp_path, rounds=1, processes=False)
+    result = devices.run(config)
+    assert list(result.difference) == [(1, 1), (2, 1), (2, 2)]
+    assert all(difference < 1e-5 for difference in result.difference.values())
+    assert result.held[2, 1] == result.held[1, 1]
+    assert result.held[2, 2] <= 1.1 / 2 * result.held[1, 1]
+    assert result.collectives[2, 1].keys() == {"all-reduce"}
+    assert result.collectives[2, 2]["all-gather"] > 0
+    out = capsys.readouterr().out
+    assert f"{result.collectives[2, 1]['all-reduce']} all-reduce" in out
+    report_of(result)

@@ -63,7 +63,7 @@ def test_group_norm_is_its_formula(x, affine, spatial, groups):
         assert_close(F.instance_norm(x, *affine, spatial=spatial), want)
 
 
-@pytest.mark.parametrize("size", [1, 2, 5, 9])
+@pytest.mark.parametrize("size", [1, 2, 5, 9, 12, 10**9])
 def test_local_response_norm_is_its_formula(rng, size):
     x = draw(rng, 3, 6)
     want = np.zeros(x.shape)

@@ -345,10 +345,17 @@ def test_a_damaged_best_checkpoint_is_passed_over(tmp_path, small):
     for step, text in zip(sorted((best, second), key=str), told, strict=True):
         assert f"checkpoints/{step} is damaged" in text
         assert f"{third} is used" in text
+    net, other = mlp(3), mlp(5)
+    with pytest.warns(UserWarning, match="is damaged") as caught:
+        training.restore_best(tmp_path, net)
+    assert sorted(str(one.message) for one in caught) == told
+    training.restore(tmp_path / "checkpoints" / str(third), other)
+    same(net, other)
     shutil.rmtree(tmp_path / "checkpoints" / str(third) / "notes")
-    with pytest.raises(ValueError, match="every checkpoint in .* is damaged") as error:
-        training.best(tmp_path)
-    assert "\n" not in str(error.value)
+    for read in training.best, lambda folder: training.restore_best(folder, net):
+        with pytest.raises(ValueError, match="every checkpoint .* is damaged") as error:
+            read(tmp_path)
+        assert "\n" not in str(error.value)
 
 
 def training_score(record):
