@@ -101,7 +101,13 @@ class Trainer:
         self.spec = spec_of(config, graph, trained, task, optimizer, augment)
         self._check_outputs()
         self.best: list[Any] = []
-        stored = fits(self.datasets, config)
+        self._lay_out(augment)
+        if several():
+            self._check_same()
+
+    def _lay_out(self, augment: Augment | None) -> None:
+        """Decides where networks and examples lie, and compiles nothing yet."""
+        config, stored = self.config, fits(self.datasets, self.config)
         self.together = len(self.nets) > 1 and side_by_side() and stored
         self.cut = None
         if not self.together and not several():
@@ -112,13 +118,11 @@ class Trainer:
         self.mesh = make_mesh(config.devices, fsdp=config.fsdp, rows=rows)
         layout = Layout(
             together=len(self.nets) if self.together else 1,
-            own_data=not isinstance(data, Dataset),
+            own_data=not isinstance(self.data, Dataset),
             streamed=not self.stored,
             mesh=self.mesh,
         )
         self.run = compiled(self.spec, layout)
-        if several():
-            self._check_same()
 
     def _check_same(self) -> None:
         """Refuses processes that would compute different things."""
