@@ -149,10 +149,11 @@ def few(split: data.Dataset, count: int, seed: int) -> data.Dataset:
 
 def options(config: Config, count: int, *, share: float = 1.0) -> training.Config:
     """A training with a share of the steps on so many examples."""
-    batches = -(-count // BATCH_SIZE)
+    size = min(BATCH_SIZE, count)
+    batches = -(-count // size)
     return training.Config(
         max(1, round(share * config.steps / batches)),
-        batch_size=BATCH_SIZE,
+        batch_size=size,
         optimizer="adamw",
         schedule="onecycle",
         learning_rate=config.learning_rate,

@@ -1,5 +1,6 @@
 """The checkpoints of a run: written in the background, whole or not at all."""
 
+import contextlib
 import shutil
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -140,6 +141,9 @@ class CheckpointManager:
             NotSavedError: If it could not be written; those before are whole.
         """
         self._settle()
+        self._raise_if_lost()
+
+    def _raise_if_lost(self) -> None:
         if self._lost is not None:
             lost, self._lost = self._lost, None
             raise NotSavedError(
@@ -153,19 +157,20 @@ class CheckpointManager:
         Raises:
             NotSavedError: If the last checkpoint could not be written.
         """
+        self._settle()
         try:
-            self.wait()
-        finally:
             if self._manager is not None:
                 self._manager.close()
-            self._manager = None
-            self._clear()
+        except Exception as error:  # As in `save`: a part that is written late fails.
+            self._failed(error)
+        self._manager = None
+        self._clear()
+        self._raise_if_lost()
 
     def end(self) -> None:
         """Closes Orbax's manager; the last checkpoint is not needed any more."""
-        self._settle()
-        self._lost = None
-        self.close()
+        with contextlib.suppress(NotSavedError):  # It was warned of.
+            self.close()
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints, oldest first."""

@@ -54,7 +54,7 @@ def test_the_last_stage_alone_is_trained(crops, weights, tmp_path, capsys):
     assert about.reader["size"] == [32, 32]
     assert {path.name for path in run.iterdir()} == {
         *("config.json", "splits.json", "broken.json", "metrics.jsonl"),
-        *("verdict.json", "report.html", "checkpoints"),
+        *("verdict.json", "report.html", "checkpoints", "figures"),
     }
     some = sorted(crops.rglob("*.jpg"))[:3]
     _, _, code = run_cli(capsys, "predict", run, *some)
